@@ -1,0 +1,39 @@
+# Two commands do everything: make demo, make test. Each sets up .venv on its first call.
+PYTHON ?= python3
+PIP_ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format bench clean
+
+help:  ## show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: $(READY)  ## set up, train on real data, print the table, write pictures to demo/
+	$(BIN)/python examples/quickstart.py
+
+test: $(READY)  ## set up and run the tests
+	$(BIN)/python -m pytest -q
+
+lint: $(READY)  ## ruff (rules and format) and mypy (nn, engine, persistence)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)  ## let ruff rewrite the files
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY)  ## the benchmarks in their quick form; tables go to docs/
+	$(BIN)/python benchmarks/bench_engine.py --quick
+
+clean:  ## remove the environment and what the commands wrote
+	rm -rf $(VENV) demo
+
+# An interrupted install leaves no stamp, so the next call starts it anew.
+$(READY): pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e ".[plot,data,test,lint]"
+	@touch $(READY)

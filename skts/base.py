@@ -1,0 +1,227 @@
+"""The one way in which a module becomes an estimator: describe the data, build, train, finalise."""
+
+import copy
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from numbers import Integral, Real
+from typing import Any
+
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils._param_validation import Interval, InvalidParameterError, validate_parameter_constraints
+from torch import Tensor, nn
+
+from skts.engine import (
+    Batches,
+    CallbackSupportMixin,
+    CostMeter,
+    FitRun,
+    FitTask,
+    TrainingInterrupted,
+    TrainSettings,
+    draw_seed,
+    forward,
+    resolve_device,
+    seeded,
+    with_callbacks,
+)
+from skts.errors import ParameterError
+
+__all__ = ["SHARED_CONSTRAINTS", "TorchEstimatorMixin"]
+
+# The constructor parameters that all estimators share, in this order, after their own.
+SHARED_CONSTRAINTS: dict[str, list[Any]] = {
+    "max_epochs": [Interval(Integral, 1, None, closed="left")],
+    "batch_size": [Interval(Integral, 1, None, closed="left")],
+    "lr": [Interval(Real, 0, None, closed="neither")],
+    "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+    "patience": [Interval(Integral, 1, None, closed="left"), None],
+    "max_time": [Interval(Real, 0, None, closed="neither"), None],
+    "device": [str],
+    "random_state": ["random_state"],
+    "verbose": ["verbose"],
+    "warm_start": ["boolean"],
+    "callbacks": [list, tuple, None],
+    "net_kwargs": [dict, None],
+}
+
+
+class _InvalidParameterError(ParameterError, InvalidParameterError):
+    """Our three parts, under the class that scikit-learn's checks look for."""
+
+
+class TorchEstimatorMixin(CallbackSupportMixin):
+    """Turns a torch module into a scikit-learn or sktime estimator.
+
+    A family derives from this and from scikit-learn's ``BaseEstimator`` or sktime's ``BaseForecaster``, stores its
+    parameters in ``__init__``, calls ``self._fit_torch(*data)`` in ``fit``, and says four things:
+
+    ``_describe(*data)``
+        Checks the data, sets ``module_config_`` (plain values: what the network must know of the data) and returns
+        the training samples as :class:`~skts.engine.Batches`.
+    ``_build(**module_config)``
+        The network, from the estimator's parameters and that config alone.
+    ``_loss(module, *batch)``
+        One number for each sample, or their mean.
+    ``_parameter_constraints``
+        scikit-learn's table of legal values; :data:`SHARED_CONSTRAINTS` are added.
+
+    Everything else (seed, device, split, early stopping, best weights, time budget, Ctrl-C, cost, callbacks, pickling)
+    is here or in the engine. An estimator with several stages overrides ``_train``.
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {}  # noqa: RUF012
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "_parameter_constraints" in cls.__dict__:
+            cls._parameter_constraints = {**cls._parameter_constraints, **SHARED_CONSTRAINTS}
+
+    # ---- what a family says -------------------------------------------------------------------------------------
+
+    def _train(self, run: FitRun, module: nn.Module, batches: Batches) -> None:
+        """One stage, with a validation part of ``validation_fraction``. Override it for more."""
+        generator = torch.Generator().manual_seed(run.settings.seed)
+        train, valid = batches.split(self.validation_fraction, generator)
+        run.train(module, train, self._loss, valid=valid)
+
+    _n_stages: int | None = 1  # None where it depends on the data
+
+    # ---- the steps ----------------------------------------------------------------------------------------------
+
+    def _fit_torch(self, *data: Any, start_from: nn.Module | None = None) -> Any:
+        """Describe the data, build, train, finalise. On an error the estimator stays as it was."""
+        with self._keeping_last_state():
+            return self._fit_steps(*data, start_from=start_from)
+
+    @with_callbacks
+    def _fit_steps(self, *data: Any, start_from: nn.Module | None = None) -> Any:
+        self._check_params()
+        started, device = time.monotonic(), resolve_device(self.device)
+        settings = self._settings(started, device)
+        if start_from is None and self.warm_start:
+            start_from = getattr(self, "module_", None)
+        meter = CostMeter(device)
+        batches = self._describe(*data)
+        interrupted = None
+        with seeded(settings.seed, device):
+            module = self._build(**self.module_config_).to(device)
+            if start_from is not None:
+                _copy_weights(start_from, module)
+            epochs = None if self._n_stages is None else self._n_stages * self.max_epochs
+            task = FitTask(self, epochs, *data[:2])
+            run = FitRun(settings, task, fitted=lambda: {"module_": copy.deepcopy(module).eval()})
+            try:
+                self._train(run, module, batches)
+            except TrainingInterrupted as stop:
+                interrupted = stop
+            module.eval()
+            self._finalise(run, module, meter)
+        if interrupted is not None:
+            raise interrupted
+        task.finish()
+        return self
+
+    def _finalise(self, run: FitRun, module: nn.Module, meter: CostMeter) -> None:
+        self.module_ = module
+        self.history_ = run.history
+        self.n_iter_ = len(run.history)
+        self.device_ = str(run.settings.device)
+        self.stopped_by_ = run.stopped_by
+        self.net_ = run.net
+        self.cost_ = meter.read(module)
+        if run.stopped_by == "max_time":
+            warnings.warn(
+                f"fit stopped after max_time={self.max_time:g} s, in epoch {self.n_iter_} of {self.max_epochs}; the "
+                "best weights so far are used. Raise max_time for more.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+
+    def _forward(self, *arrays: Any, call: Any = nn.Module.__call__, double: bool = False) -> Tensor:
+        """The fitted module's outputs ``call(module, *rows)`` for all rows, on the CPU.
+
+        With ``double`` the pass runs in float64: a regressor that is given float64 must answer in float64, and a
+        float32 result cast up would no longer be the same for every subset of the rows to float64's precision.
+        """
+        module = copy.deepcopy(self.module_).double() if double else self.module_
+        device = torch.device(self.device_)
+        return forward(module, *arrays, batch_size=self.batch_size, device=device, call=call)
+
+    # ---- what it needs ------------------------------------------------------------------------------------------
+
+    def _settings(self, started: float, device: torch.device) -> TrainSettings:
+        return TrainSettings(
+            max_epochs=self.max_epochs,
+            batch_size=self.batch_size,
+            lr=self.lr,
+            patience=self.patience,
+            deadline=None if self.max_time is None else started + self.max_time,
+            device=device,
+            seed=draw_seed(self.random_state),
+            verbose=int(self.verbose),
+            callbacks=tuple(self.callbacks or ()),
+        ).with_rare(self.net_kwargs)
+
+    def _check_params(self) -> None:
+        """Raise a ParameterError for the first parameter outside of its range."""
+        try:
+            validate_parameter_constraints(
+                self._parameter_constraints, self.get_params(deep=False), type(self).__name__
+            )
+        except InvalidParameterError as error:
+            expected, _, got = str(error).partition(" Got ")
+            name = expected.split("'")[1]
+            raise _InvalidParameterError(
+                f"valid parameters: {expected.rstrip('.')}", got.rstrip("."), f"Change it by set_params({name}=...)."
+            ) from None
+
+    @contextmanager
+    def _keeping_last_state(self) -> Iterator[None]:
+        """Put every attribute back if the block fails; an interrupted training counts as finished."""
+        before = self.__dict__.copy()
+        try:
+            yield
+        except TrainingInterrupted:
+            raise
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The state without what only training needs (optimiser, iterators, callbacks), on the CPU."""
+        state = dict(super().__getstate__())
+        state.pop("net_", None)
+        if state.get("device_", "cpu") != "cpu":
+            state["module_"] = copy.deepcopy(state["module_"]).cpu()
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Back to the device of the fit, or to the CPU where that device is absent."""
+        restore = getattr(super(), "__setstate__", None)
+        restore(state) if restore else self.__dict__.update(state)
+        self._to_device_or_cpu()
+
+    def _to_device_or_cpu(self) -> None:
+        if self.__dict__.get("device_", "cpu") != "cpu":
+            try:
+                self.module_.to(resolve_device(self.device_))
+            except ValueError:
+                self.device_ = "cpu"
+
+
+def _copy_weights(source: nn.Module, target: nn.Module) -> None:
+    """Start ``target`` from the weights of ``source``; they must have the same shapes."""
+    wanted = {k: tuple(v.shape) for k, v in target.state_dict().items()}
+    found = {k: tuple(v.shape) for k, v in source.state_dict().items()}
+    if wanted != found:
+        key = next(k for k in [*wanted, *found] if wanted.get(k) != found.get(k))
+        raise ParameterError(
+            "earlier weights of the same shapes as the network to start from",
+            f"{key!r} of shape {found.get(key)} for one of shape {wanted.get(key)}",
+            "Fit the same kind of data with the same architecture, or set warm_start=False (or reset a pretrained one).",
+        )
+    target.load_state_dict(source.state_dict())

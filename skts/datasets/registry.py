@@ -1,0 +1,108 @@
+"""The table of the data sets that are not bundled: their names, origins, checksums and formats."""
+
+from dataclasses import dataclass
+
+__all__ = ["REGISTRY", "RemoteDataset"]
+
+
+@dataclass(frozen=True)
+class RemoteDataset:
+    """One csv file of a series, with its origin and its checksum.
+
+    Parameters
+    ----------
+    name : str
+        Name of the set.
+    file : str
+        Name of the plain csv file; a copy packed with gzip has ``.gz`` added to it.
+    url : str
+        Address of the file, starting with ``https://``. What it sends may be packed with gzip.
+    sha256 : str or None
+        Checksum of the unpacked bytes. Without one, the file is read from the user's folder, never
+        downloaded.
+    shape : tuple of (int, int)
+        Rows (time points) and columns (variables, the stamps not counted).
+    freq : str or None
+        pandas name of the spacing of the stamps, None where the stamps are not regular.
+    origin : str
+        Who made the data.
+    licence : str
+        Terms under which the origin gives the data, as far as it states them.
+    date_format : str, default="%Y-%m-%d %H:%M:%S"
+        How a stamp is written.
+    folder : str, default="forecasting"
+        Folder, below the one in ``SKTS_DATA`` and below the cache, in which the file is kept.
+    """
+
+    name: str
+    file: str
+    url: str
+    sha256: str | None
+    shape: tuple[int, int]
+    freq: str | None
+    origin: str
+    licence: str
+    date_format: str = "%Y-%m-%d %H:%M:%S"
+    folder: str = "forecasting"
+
+
+_ETT_URL = "https://raw.githubusercontent.com/zhouhaoyi/ETDataset/main/ETT-small/"
+_COPIES_URL = (
+    "https://raw.githubusercontent.com/junwoopark92/Self-Supervised-Contrastive-Forecsating/main/dataset/"
+)
+
+
+def _ett(name: str, sha256: str | None) -> RemoteDataset:
+    hourly = name.startswith("ETTh")
+    return RemoteDataset(
+        name=name,
+        file=f"{name}.csv",
+        url=f"{_ETT_URL}{name}.csv",
+        sha256=sha256,
+        shape=(17_420 if hourly else 69_680, 7),
+        freq="h" if hourly else "15min",
+        origin="Zhou et al. (2021), ETDataset",
+        licence="CC BY-ND 4.0",
+    )
+
+
+_DATASETS = (
+    _ett("ETTh1", "f18de3ad269cef59bb07b5438d79bb3042d3be49bdeecf01c1cd6d29695ee066"),
+    _ett("ETTh2", "a3dc2c597b9218c7ce1cd55eb77b283fd459a1d09d753063f944967dd6b9218b"),
+    _ett("ETTm1", "6ce1759b1a18e3328421d5d75fadcb316c449fcd7cec32820c8dafda71986c9e"),
+    _ett("ETTm2", "db973ca252c6410a30d0469b13d696cf919648d0f3fd588c60f03fdbdbadd1fd"),
+    RemoteDataset(
+        name="weather",
+        file="weather.csv",
+        url="https://raw.githubusercontent.com/readytensor/rt-datasets-long-horizon-forecasting/main/"
+        "datasets/raw/weather/weather.csv.gz",
+        sha256="34ee981d07313e51da2a50bb600072c8ae4a69cb4b0651f4cb93a069d7a2ba63",
+        shape=(52_696, 21),
+        freq=None,
+        origin="Max Planck Institute for Biogeochemistry, Jena; selection of Wu et al. (2021)",
+        licence="not stated",
+    ),
+    RemoteDataset(
+        name="exchange",
+        file="exchange_rate.csv",
+        url=f"{_COPIES_URL}exchange_rate/exchange_rate.csv",
+        sha256="d55e7aa2641009814a18ba3279431b13f6d413b0eab195b9ff21988d8cf94e97",
+        shape=(7_588, 8),
+        freq="D",
+        origin="Lai et al. (2018)",
+        licence="not stated; the copy lies in a repository under the MIT licence",
+        date_format="%Y/%m/%d %H:%M",
+    ),
+    RemoteDataset(
+        name="illness",
+        file="national_illness.csv",
+        url=f"{_COPIES_URL}illness/national_illness.csv",
+        sha256="8594cecb98c6f2f9dc014eca11c4d5d1e38ad5ce6ed0592d4abe65b146fce395",
+        shape=(966, 7),
+        freq="W-TUE",
+        origin="Centers for Disease Control and Prevention; selection of Wu et al. (2021)",
+        licence="not stated; the copy lies in a repository under the MIT licence",
+    ),
+)
+
+REGISTRY = {dataset.name: dataset for dataset in _DATASETS}

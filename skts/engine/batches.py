@@ -1,0 +1,214 @@
+"""Whole-tensor batches: arrays, memory maps and windows of series, cut by index without a copy of the whole."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+__all__ = ["ArrayBatches", "Batches", "WindowBatches", "as_tensor", "cut_last_part", "iterate"]
+
+# Data up to this size move to the accelerator once; larger ones batch by batch.
+_RESIDENT_BYTES = 2**30
+
+
+class Batches(Protocol):
+    """Training samples that are taken by index, a whole batch at a time."""
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        ...
+
+    def take(self, index: Tensor) -> tuple[Tensor, ...]:
+        """The tensors of the samples in ``index``, first axis = sample."""
+        ...
+
+    def weights(self, index: Tensor) -> Tensor | None:
+        """Sample weights (len(index),), or None where all weigh the same."""
+        ...
+
+    def split(self, fraction: float, generator: torch.Generator) -> tuple["Batches", "Batches | None"]:
+        """Training and validation part; no validation part where the data are too few for one."""
+        ...
+
+    def to(self, device: torch.device) -> "Batches":
+        """The same samples on ``device``, where they fit."""
+        ...
+
+
+def as_tensor(array: Any) -> Tensor:
+    """A tensor over the same memory where possible (arrays, read-only arrays, memory maps).
+
+    A memory map stays on disk: batches read the pages that they need.
+    """
+    if isinstance(array, Tensor):
+        return array
+    array = np.asarray(array)
+    if array.strides and min(array.strides) < 0:
+        array = array.copy()
+    with warnings.catch_warnings():
+        # torch warns of memory that it must not write to; batches are copies, so nobody writes.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(array)
+
+
+def cut_last_part(length: int, fraction: float) -> int:
+    """Number of leading rows that remain when the last ``fraction`` of ``length`` rows is held out."""
+    return length - round(length * fraction)
+
+
+def iterate(
+    batches: Batches, batch_size: int, generator: torch.Generator | None = None
+) -> Iterator[tuple[tuple[Tensor, ...], Tensor | None, int]]:
+    """One pass over the samples, shuffled if a generator is given: (tensors, weights, number of samples).
+
+    A last batch of a single sample joins the one before it, since batch statistics of one sample do not exist.
+    """
+    n = len(batches)
+    order = torch.arange(n) if generator is None else torch.randperm(n, generator=generator)
+    start = 0
+    while start < n:
+        stop = start + batch_size
+        if n - stop <= 1:
+            stop = n
+        index = order[start:stop]
+        yield batches.take(index), batches.weights(index), stop - start
+        start = stop
+
+
+def _rows(tensor: Tensor, index: Tensor) -> Tensor:
+    return tensor.index_select(0, index.to(tensor.device))
+
+
+def _resident(device: torch.device, *tensors: Tensor) -> bool:
+    return device.type != "cpu" and sum(t.numel() * t.element_size() for t in tensors) <= _RESIDENT_BYTES
+
+
+@dataclass(frozen=True)
+class ArrayBatches:
+    """Rows of arrays that have the same length.
+
+    Parameters
+    ----------
+    tensors : tuple of Tensor
+        First axis = sample. See :meth:`of` for arrays and memory maps.
+    sample_weight : Tensor, optional
+        Shape (n_samples,).
+    index : Tensor, optional
+        The rows that count; all of them by default.
+    """
+
+    tensors: tuple[Tensor, ...]
+    sample_weight: Tensor | None = None
+    index: Tensor | None = None
+
+    @classmethod
+    def of(cls, *arrays: Any, sample_weight: Any = None) -> Self:
+        """Batches over numpy arrays, memory maps or tensors."""
+        weight = None if sample_weight is None else as_tensor(np.asarray(sample_weight, dtype=np.float32))
+        return cls(tuple(as_tensor(a) for a in arrays), weight)
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        return len(self.tensors[0] if self.index is None else self.index)
+
+    def _where(self, index: Tensor) -> Tensor:
+        return index if self.index is None else self.index[index]
+
+    def take(self, index: Tensor) -> tuple[Tensor, ...]:
+        """Rows ``index`` of every array."""
+        rows = self._where(index)
+        return tuple(_rows(t, rows) for t in self.tensors)
+
+    def weights(self, index: Tensor) -> Tensor | None:
+        """Weights of the rows ``index``."""
+        return None if self.sample_weight is None else _rows(self.sample_weight, self._where(index))
+
+    def split(self, fraction: float, generator: torch.Generator) -> tuple[Self, Self | None]:
+        """Hold out a random part of the rows, at least one and never the last training row."""
+        n = len(self)
+        held_out = min(max(1, round(n * fraction)), n - 1) if fraction > 0 else 0
+        if held_out < 1:
+            return self, None
+        order = torch.randperm(n, generator=generator)
+        valid, train = order[:held_out].sort().values, order[held_out:].sort().values
+        return replace(self, index=self._where(train)), replace(self, index=self._where(valid))
+
+    def to(self, device: torch.device) -> Self:
+        """The same rows, resident on ``device`` where they fit."""
+        if not _resident(device, *self.tensors):
+            return self
+        return replace(self, tensors=tuple(t.to(device) for t in self.tensors))
+
+
+@dataclass(frozen=True)
+class WindowBatches:
+    """Windows (context, horizon) of one or many series; no window crosses the end of a series.
+
+    Parameters
+    ----------
+    rows : Tensor of shape (n_rows, n_variates)
+        All series one after another.
+    lengths : tuple of int
+        Rows of each series.
+    context, horizon : int
+        Rows that are seen, and rows after them that are to be foreseen.
+    starts : Tensor of shape (n_windows,)
+        First row of each window.
+    """
+
+    rows: Tensor
+    lengths: tuple[int, ...]
+    context: int
+    horizon: int
+    starts: Tensor
+
+    @classmethod
+    def of(cls, series: Sequence[Any], context: int, horizon: int) -> Self:
+        """All windows of a list of series, each an array, memory map or tensor (n_rows_i, n_variates)."""
+        tensors = [as_tensor(s) for s in series]
+        # One series is used in place (it may be a memory map); several have to lie one after another.
+        rows = tensors[0] if len(tensors) == 1 else torch.cat(tensors)
+        lengths = tuple(len(t) for t in tensors)
+        starts = _starts(lengths, [0] * len(lengths), lengths, context + horizon)
+        return cls(rows, lengths, context, horizon, starts)
+
+    def __len__(self) -> int:
+        """Number of windows."""
+        return len(self.starts)
+
+    def take(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Contexts (B, L, N) and the horizons after them (B, H, N)."""
+        view = self.rows.unfold(0, self.context + self.horizon, 1)  # (windows, N, L + H), no copy
+        windows = _rows(view, self.starts[index]).transpose(1, 2)
+        return windows[:, : self.context], windows[:, self.context :]
+
+    def weights(self, index: Tensor) -> None:
+        """Windows weigh the same."""
+
+    def split(self, fraction: float, generator: torch.Generator | None = None) -> tuple[Self, Self | None]:
+        """Hold out the last part in time of each series: validation foresees it, training never sees it."""
+        size = self.context + self.horizon
+        cuts = [cut_last_part(n, fraction) for n in self.lengths]
+        train = _starts(self.lengths, [0] * len(cuts), cuts, size)
+        valid = _starts(self.lengths, [max(0, c - self.context) for c in cuts], self.lengths, size)
+        if fraction <= 0 or not len(train) or not len(valid):
+            return self, None
+        return replace(self, starts=train), replace(self, starts=valid)
+
+    def to(self, device: torch.device) -> Self:
+        """The same windows, with their rows resident on ``device`` where they fit."""
+        return replace(self, rows=self.rows.to(device)) if _resident(device, self.rows) else self
+
+
+def _starts(lengths: Sequence[int], first: Sequence[int], last: Sequence[int], size: int) -> Tensor:
+    """Starts of the windows of ``size`` rows between rows ``first`` and ``last`` of each series."""
+    offsets = np.cumsum([0, *lengths[:-1]])
+    spans = [
+        torch.arange(int(o) + a, int(o) + max(a, b - size + 1))
+        for o, a, b in zip(offsets, first, last, strict=True)
+    ]
+    return torch.cat(spans) if spans else torch.empty(0, dtype=torch.long)

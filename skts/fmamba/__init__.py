@@ -1,0 +1,1 @@
+"""FMamba: fast attention across variates, then a selective state space, for multivariate forecasting."""

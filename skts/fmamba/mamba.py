@@ -1,0 +1,79 @@
+"""The Mamba block: a gated, causally convolved selective state space, here run over the variate axis."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from skts.nn.scan import selective_scan
+
+__all__ = ["BiMamba", "Mamba"]
+
+
+class Mamba(nn.Module):
+    """One direction.
+
+    Parameters
+    ----------
+    d_model : int
+        Width of a token.
+    d_state : int
+        States of each channel.
+    d_conv : int
+        Length of the causal convolution.
+    expand : int
+        Inner width in units of d_model.
+
+    References
+    ----------
+    A. Gu, T. Dao: Mamba: Linear-Time Sequence Modeling with Selective State Spaces, 2023,
+    https://arxiv.org/abs/2312.00752.
+    """
+
+    def __init__(self, d_model: int, d_state: int = 16, d_conv: int = 2, expand: int = 1) -> None:
+        super().__init__()
+        d_inner, rank = expand * d_model, math.ceil(d_model / 16)
+        self.sizes = (rank, d_state, d_state)
+        self.to_xz = nn.Linear(d_model, 2 * d_inner, bias=False)
+        self.conv = nn.Conv1d(d_inner, d_inner, d_conv, groups=d_inner, padding=d_conv - 1)
+        self.to_delta_B_C = nn.Linear(d_inner, sum(self.sizes), bias=False)
+        self.to_step = nn.Linear(rank, d_inner)
+        self.A_log = nn.Parameter(torch.arange(1.0, d_state + 1).log().repeat(d_inner, 1))
+        self.D = nn.Parameter(torch.ones(d_inner))
+        self.out = nn.Linear(d_inner, d_model, bias=False)
+        self._init_step(rank, d_inner)
+        self.A_log.no_weight_decay = True  # type: ignore[attr-defined]
+
+    def _init_step(self, rank: int, d_inner: int) -> None:
+        """Steps that start log-uniform between 0.001 and 0.1; the bias is softplus's inverse of them."""
+        nn.init.uniform_(self.to_step.weight, -(rank**-0.5), rank**-0.5)
+        low, high = math.log(1e-3), math.log(1e-1)
+        steps = torch.exp(torch.rand(d_inner) * (high - low) + low).clamp_min(1e-4)
+        with torch.no_grad():
+            self.to_step.bias.copy_(steps + torch.log(-torch.expm1(-steps)))
+
+    def forward(self, E: Tensor) -> Tensor:  # (B, N, D) -> (B, N, D)
+        """Run the state space from the first token to the last."""
+        x, z = self.to_xz(E).chunk(2, dim=-1)
+        x = self.conv(x.transpose(1, 2))[..., : E.shape[1]].transpose(1, 2)  # causal: drop the right padding
+        x = F.silu(x)
+        step, B, C = self.to_delta_B_C(x).split(self.sizes, dim=-1)
+        # Steps and rates in float32 even under autocast: small steps vanish in half precision.
+        delta = F.softplus(self.to_step(step).float() if step.dtype != torch.float64 else self.to_step(step))
+        y = selective_scan(x.to(delta.dtype), delta, -torch.exp(self.A_log), B, C, self.D, z)
+        assert isinstance(y, Tensor)
+        return self.out(y.to(E.dtype))
+
+
+class BiMamba(nn.Module):
+    """Two directions with weights of their own, summed: every token sees all others."""
+
+    def __init__(self, d_model: int, d_state: int = 16, d_conv: int = 2, expand: int = 1) -> None:
+        super().__init__()
+        self.forth = Mamba(d_model, d_state, d_conv, expand)
+        self.back = Mamba(d_model, d_state, d_conv, expand)
+
+    def forward(self, E: Tensor) -> Tensor:  # (B, N, D) -> (B, N, D)
+        """Sum of both directions."""
+        return self.forth(E) + self.back(E.flip(1)).flip(1)

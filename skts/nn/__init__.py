@@ -1,0 +1,5 @@
+"""Blocks that more than one family needs; torch only.
+
+One set of letters throughout: B batch, C channels or variates, L length, P patches, D width, H horizon, N state
+(in :mod:`skts.fmamba`, where the sequence runs over variates, N counts variates and S is the state).
+"""

@@ -1,0 +1,45 @@
+"""scikit-learn's own suite, for every estimator of scikit-learn's kind."""
+
+import pytest
+from sklearn.utils import estimator_checks as checks
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from tests.small import SMALL, SmallTransformer
+
+ESTIMATORS = [cls(random_state=0) for cls in SMALL]
+
+# Checks that exist but are not yielded to third parties.
+EXTRA = [checks.check_param_validation, checks.check_dataframe_column_names_consistency]
+EXTRA_TRANSFORMER = [
+    checks.check_set_output_transform,
+    checks.check_set_output_transform_pandas,
+    checks.check_global_output_transform_pandas,
+    checks.check_transformer_get_feature_names_out,
+    checks.check_transformer_get_feature_names_out_pandas,
+]
+
+
+# Mini-batches of weighted rows are not mini-batches of repeated rows; scikit-learn's own MLPs are excused as well.
+EXPECTED_FAILURES = {
+    "SmallClassifier": {
+        "check_sample_weight_equivalence_on_dense_data": "stochastic batches: equal in expectation only",
+    }
+}
+
+
+@parametrize_with_checks(
+    ESTIMATORS, expected_failed_checks=lambda est: EXPECTED_FAILURES.get(type(est).__name__, {}), xfail_strict=True
+)
+def test_sklearn_suite(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.parametrize("check", EXTRA, ids=lambda c: c.__name__)
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda e: type(e).__name__)
+def test_checks_not_yielded_by_sklearn(estimator, check):
+    check(type(estimator).__name__, estimator)
+
+
+@pytest.mark.parametrize("check", EXTRA_TRANSFORMER, ids=lambda c: c.__name__)
+def test_transformer_checks_not_yielded_by_sklearn(check):
+    check("SmallTransformer", SmallTransformer(random_state=0))
