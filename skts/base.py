@@ -3,7 +3,7 @@
 import copy
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import Any
@@ -29,7 +29,7 @@ from skts.engine import (
 )
 from skts.errors import ParameterError
 
-__all__ = ["SHARED_CONSTRAINTS", "TorchEstimatorMixin"]
+__all__ = ["SHARED_CONSTRAINTS", "TorchEstimatorMixin", "check_params"]
 
 # The constructor parameters that all estimators share, in this order, after their own.
 SHARED_CONSTRAINTS: dict[str, list[Any]] = {
@@ -50,6 +50,20 @@ SHARED_CONSTRAINTS: dict[str, list[Any]] = {
 
 class _InvalidParameterError(ParameterError, InvalidParameterError):
     """Our three parts, under the class that scikit-learn's checks look for."""
+
+
+def check_params(estimator: Any) -> None:
+    """Raise a ParameterError for the first parameter outside of its range in ``_parameter_constraints``."""
+    params, name = estimator.get_params(deep=False), type(estimator).__name__
+    try:
+        validate_parameter_constraints(estimator._parameter_constraints, params, name)
+    except InvalidParameterError as error:
+        expected, _, got = str(error).partition(" Got ")
+        raise _InvalidParameterError(
+            f"valid parameters: {expected.rstrip('.')}",
+            got.rstrip("."),
+            f"Change it by set_params({expected.split(chr(39))[1]}=...).",
+        ) from None
 
 
 class TorchEstimatorMixin(CallbackSupportMixin):
@@ -91,18 +105,18 @@ class TorchEstimatorMixin(CallbackSupportMixin):
 
     # ---- the steps ----------------------------------------------------------------------------------------------
 
-    def _fit_torch(self, *data: Any, start_from: nn.Module | None = None) -> Any:
+    def _fit_torch(self, *data: Any, start_from: Mapping[str, Tensor] | None = None) -> Any:
         """Describe the data, build, train, finalise. On an error the estimator stays as it was."""
         with self._keeping_last_state():
             return self._fit_steps(*data, start_from=start_from)
 
     @with_callbacks
-    def _fit_steps(self, *data: Any, start_from: nn.Module | None = None) -> Any:
-        self._check_params()
+    def _fit_steps(self, *data: Any, start_from: Mapping[str, Tensor] | None = None) -> Any:
+        check_params(self)
         started, device = time.monotonic(), resolve_device(self.device)
         settings = self._settings(started, device)
         if start_from is None and self.warm_start:
-            start_from = getattr(self, "module_", None)
+            start_from = self.module_.state_dict() if hasattr(self, "module_") else None
         meter = CostMeter(device)
         batches = self._describe(*data)
         interrupted = None
@@ -165,19 +179,6 @@ class TorchEstimatorMixin(CallbackSupportMixin):
             callbacks=tuple(self.callbacks or ()),
         ).with_rare(self.net_kwargs)
 
-    def _check_params(self) -> None:
-        """Raise a ParameterError for the first parameter outside of its range."""
-        try:
-            validate_parameter_constraints(
-                self._parameter_constraints, self.get_params(deep=False), type(self).__name__
-            )
-        except InvalidParameterError as error:
-            expected, _, got = str(error).partition(" Got ")
-            name = expected.split("'")[1]
-            raise _InvalidParameterError(
-                f"valid parameters: {expected.rstrip('.')}", got.rstrip("."), f"Change it by set_params({name}=...)."
-            ) from None
-
     @contextmanager
     def _keeping_last_state(self) -> Iterator[None]:
         """Put every attribute back if the block fails; an interrupted training counts as finished."""
@@ -213,15 +214,15 @@ class TorchEstimatorMixin(CallbackSupportMixin):
                 self.device_ = "cpu"
 
 
-def _copy_weights(source: nn.Module, target: nn.Module) -> None:
-    """Start ``target`` from the weights of ``source``; they must have the same shapes."""
+def _copy_weights(source: Mapping[str, Tensor], target: nn.Module) -> None:
+    """Start ``target`` from earlier weights; they must have the same shapes."""
     wanted = {k: tuple(v.shape) for k, v in target.state_dict().items()}
-    found = {k: tuple(v.shape) for k, v in source.state_dict().items()}
+    found = {k: tuple(v.shape) for k, v in source.items()}
     if wanted != found:
         key = next(k for k in [*wanted, *found] if wanted.get(k) != found.get(k))
         raise ParameterError(
             "earlier weights of the same shapes as the network to start from",
             f"{key!r} of shape {found.get(key)} for one of shape {wanted.get(key)}",
-            "Fit the same kind of data with the same architecture, or set warm_start=False (or reset a pretrained one).",
+            "Fit data of the same shape with the same architecture, or set warm_start=False.",
         )
-    target.load_state_dict(source.state_dict())
+    target.load_state_dict(source)

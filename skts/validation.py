@@ -7,7 +7,7 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from skts.errors import InputError, InputTypeError
 
-__all__ = ["check_table", "check_weights"]
+__all__ = ["check_series", "check_table", "check_weights", "check_windows"]
 
 _HINTS = {
     "NaN": "Impute missing values first, for instance with sklearn.impute.SimpleImputer.",
@@ -74,3 +74,91 @@ def check_weights(sample_weight: Any, X: Any) -> Any:
         what = "negative weights" if weight.min() < 0 else "sample weights that are all zero"
         raise InputError("weights >= 0 with at least one above 0", what, "Correct sample_weight, or leave it out.")
     return weight
+
+
+def check_series(y: Any, *, min_rows: int = 2, name: str = "y") -> None:
+    """Refuse a pandas or numpy series that no forecaster can learn from; other containers are sktime's to judge.
+
+    Parameters
+    ----------
+    y : object
+        A Series, a DataFrame (a panel if its index has levels), or an array.
+    min_rows : int, default=2
+        Rows that the longest series needs at least.
+    name : str, default="y"
+        What the messages call it.
+
+    Raises
+    ------
+    InputTypeError
+        If the values are not numbers.
+    InputError
+        If it is empty, too short, not finite, of the wrong rank, or its index is unsorted or has duplicates.
+    """
+    values = getattr(y, "values", y)
+    if not isinstance(values, np.ndarray):
+        return
+    got = f"{name} of shape {values.shape} and dtype {values.dtype}"
+    if values.dtype == object and values.size and hasattr(values.flat[0], "__array__"):
+        return  # sktime's nested panels hold a series in each cell
+    if values.dtype.kind not in "fiub" and not _numeric_columns(y):
+        hint = "Encode or drop columns that hold words, dates or objects."
+        raise InputTypeError("numbers, nothing categorical", got, hint)
+    if values.ndim > (3 if y is values else 2) or values.ndim == 0:
+        raise InputError("a series of shape (n_timepoints, n_variates)", got, "Reshape it to time x variates.")
+    if values.size == 0:
+        raise InputError("at least one variate and two time points", f"an empty {got}", "Check how it was selected.")
+    _check_index(getattr(y, "index", None), min_rows, len(values) if values.ndim < 3 else values.shape[2], name)
+    if not np.isfinite(np.asarray(values, dtype=np.float64)).all():
+        bad = int((~np.isfinite(np.asarray(values, dtype=np.float64))).sum())
+        raise InputError(
+            "finite values", f"{got} with {bad} that are NaN or infinite", f"Fill them first, e.g. {name}.interpolate()."
+        )
+
+
+def _numeric_columns(y: Any) -> bool:
+    """Whether every column of a frame is numeric, where the joint dtype is object."""
+    dtypes = getattr(y, "dtypes", None)
+    return hasattr(dtypes, "__iter__") and all(getattr(d, "kind", "O") in "fiub" for d in dtypes)
+
+
+def _check_index(index: Any, min_rows: int, n_rows: int, name: str) -> None:
+    times = [index] if getattr(index, "nlevels", 1) == 1 else _times_of_each(index)
+    longest = n_rows if index is None else max(map(len, times))
+    if longest < min_rows:
+        raise InputError(
+            f"a series of at least {min_rows} time points", f"{name} with {longest}", "Pass more history, or a shorter fh."
+        )
+    for time in times:
+        if time is not None and not (time.is_monotonic_increasing and time.is_unique):
+            what = "duplicate time points" if not time.is_unique else "time points that are not in order"
+            raise InputError(
+                "an index that grows strictly", f"{name} with {what}", f"Sort it by {name}.sort_index() and drop repeats."
+            )
+
+
+def _times_of_each(index: Any) -> list[Any]:
+    """The time level of every series of a panel."""
+    where = index.droplevel(-1)
+    return [index[positions].get_level_values(-1) for positions in index.to_series().groupby(where).indices.values()]
+
+
+def check_windows(contexts: Any, length: int, n_variates: int) -> np.ndarray:
+    """Windows (n, L, N) as finite float64, their last ``length`` rows.
+
+    Raises
+    ------
+    InputTypeError, InputError
+        If they are not numbers, not finite, too short or of another number of variates.
+    """
+    expected = f"windows of shape (n_windows, at least {length}, {n_variates})"
+    try:
+        windows = np.asarray(contexts, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputTypeError(expected, f"{type(contexts).__name__} that is no numeric array", "Pass floats.") from error
+    got = f"an array of shape {windows.shape}"
+    if windows.ndim != 3 or windows.shape[2] != n_variates or windows.shape[1] < length:
+        raise InputError(expected, got, "Stack the windows as (window, time, variate), oldest time first.")
+    if not np.isfinite(windows).all():
+        raise InputError("finite values", f"{got} with NaN or infinite values", "Fill them first.")
+    return windows[:, -length:]

@@ -189,12 +189,20 @@ class WindowBatches:
     def weights(self, index: Tensor) -> None:
         """Windows weigh the same."""
 
-    def split(self, fraction: float, generator: torch.Generator | None = None) -> tuple[Self, Self | None]:
-        """Hold out the last part in time of each series: validation foresees it, training never sees it."""
-        size = self.context + self.horizon
+    def split(self, fraction: float, generator: torch.Generator) -> tuple[Self, Self | None]:
+        """Hold out the last part in time of each series: validation foresees it, training never sees it.
+
+        Where the series of a panel are too short for that, some of the series are held out as a whole.
+        """
+        size, n_series = self.context + self.horizon, len(self.lengths)
         cuts = [cut_last_part(n, fraction) for n in self.lengths]
-        train = _starts(self.lengths, [0] * len(cuts), cuts, size)
+        train = _starts(self.lengths, [0] * n_series, cuts, size)
         valid = _starts(self.lengths, [max(0, c - self.context) for c in cuts], self.lengths, size)
+        if fraction > 0 and not (len(train) and len(valid)) and n_series > 1:
+            held_out = torch.randperm(n_series, generator=generator)[: max(1, round(n_series * fraction))].tolist()
+            kept = [0 if i in held_out else n for i, n in enumerate(self.lengths)]
+            left = [n - k for n, k in zip(self.lengths, kept, strict=True)]
+            train, valid = (_starts(self.lengths, [0] * n_series, ends, size) for ends in (kept, left))
         if fraction <= 0 or not len(train) or not len(valid):
             return self, None
         return replace(self, starts=train), replace(self, starts=valid)

@@ -79,6 +79,11 @@ class BestWeights(Callback):
         self._best, self._since = math.inf, 0
         self._weights: dict[str, Tensor] | None = None
 
+    def on_train_begin(self, net: EngineNet, X: Any = None, y: Any = None, **_: Any) -> None:  # noqa: D102
+        if net.settings.keep_start and y is not None:
+            self._best = net.mean_loss(y)
+            self._keep(net)
+
     def on_epoch_end(self, net: EngineNet, **_: Any) -> None:  # noqa: D102
         row = net.history[-1]
         if not math.isfinite(row["train_loss"]) or not math.isfinite(row.get("valid_loss", 0.0)):
@@ -90,11 +95,14 @@ class BestWeights(Callback):
         net.history.record("best", better)
         if better:
             self._best, self._since = row["valid_loss"], 0
-            self._weights = {k: v.detach().clone() for k, v in net.module_.state_dict().items()}
+            self._keep(net)
             return
         self._since += 1
         if self.patience is not None and self._since >= self.patience:
             net.stop_reason = "patience"
+
+    def _keep(self, net: EngineNet) -> None:
+        self._weights = {k: v.detach().clone() for k, v in net.module_.state_dict().items()}
 
     def restore(self, module: nn.Module) -> bool:
         """Put the best weights back; False where none were kept."""

@@ -97,7 +97,7 @@ class EngineNet(skorch.NeuralNet):
                 self.notify("on_batch_begin", batch=batch, training=training)
             if training:
                 self._set_learning_rate(number / iterator.n_batches)
-            loss = (self._train_batch if training else self._valid_batch)(batch, weights, bool(hooked))
+            loss = self._train_batch(batch, weights, bool(hooked)) if training else self._valid_batch(batch, weights)
             mass = n if weights is None else float(weights.sum())
             total += loss * mass
             weight += mass
@@ -109,6 +109,15 @@ class EngineNet(skorch.NeuralNet):
                 break
         self.history.record(f"{prefix}_loss", (total / max(weight, 1e-12)).item())
         self.history.record(f"{prefix}_batch_count", number + 1)
+
+    def mean_loss(self, batches: Batches) -> float:
+        """Mean loss over the samples, without training."""
+        self._set_training(False)
+        total = 0.0
+        for batch, weights, n in self.get_iterator(batches):
+            batch = tuple(t.to(self.settings.device) for t in batch)
+            total += self._valid_batch(batch, weights).item() * n
+        return total / len(batches)
 
     @property
     def out_of_time(self) -> bool:
@@ -127,7 +136,7 @@ class EngineNet(skorch.NeuralNet):
         return loss.detach()
 
     @torch.no_grad()
-    def _valid_batch(self, batch: tuple[Tensor, ...], weights: Tensor | None, hooked: bool) -> Tensor:
+    def _valid_batch(self, batch: tuple[Tensor, ...], weights: Tensor | None) -> Tensor:
         return self._loss(batch, weights)
 
     def _loss(self, batch: tuple[Tensor, ...], weights: Tensor | None) -> Tensor:

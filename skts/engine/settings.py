@@ -38,6 +38,8 @@ class TrainSettings:
         0 is silent, 1 prints a line for each epoch.
     callbacks : sequence
         The user's skorch callbacks; they are cloned, never changed.
+    keep_start : bool
+        The weights at the start compete as well: training never ends with a worse validation loss.
     stage : str
         Name in the rows of the history.
     optimizer : {"adamw", "adam", "sgd"}
@@ -61,6 +63,7 @@ class TrainSettings:
     seed: int = 0
     verbose: int = 0
     callbacks: Sequence[Any] = ()
+    keep_start: bool = False
     stage: str = "fit"
     optimizer: str = "adamw"
     weight_decay: float = 0.0

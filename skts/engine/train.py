@@ -86,8 +86,8 @@ def train(
     net = EngineNet(module, loss, settings, callbacks)
     result = TrainResult(net=net)
     net.initialize()
-    net.notify("on_train_begin", X=None, y=None)
     try:
+        net.notify("on_train_begin", X=batches, y=valid)
         result.stopped_by = _loop(net, batches, valid)
     except KeyboardInterrupt:
         result.stopped_by = "interrupt"
@@ -96,7 +96,7 @@ def train(
         found = best.restore(module)
         module.eval()
     with contextlib.suppress(StopTraining, KeyboardInterrupt):
-        net.notify("on_train_end", X=None, y=None)
+        net.notify("on_train_end", X=batches, y=valid)
     if result.stopped_by == "interrupt":
         raise TrainingInterrupted(result)
     if result.stopped_by == "divergence":

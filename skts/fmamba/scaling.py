@@ -1,0 +1,29 @@
+"""Standardisation of variates by the part of the data that training may see."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from skts.engine import cut_last_part
+
+__all__ = ["training_scale"]
+
+
+def training_scale(series: Sequence[np.ndarray], held_out: float) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each variate over all series less their last part.
+
+    Parameters
+    ----------
+    series : sequence of arrays (n_timepoints_i, n_variates)
+        Raw values.
+    held_out : float
+        Fraction of each series that validation holds out at its end.
+
+    Returns
+    -------
+    center, scale : arrays of shape (n_variates,)
+        A constant variate has scale 1.
+    """
+    rows = np.concatenate([s[: max(1, cut_last_part(len(s), held_out))] for s in series])
+    scale = rows.std(axis=0)
+    return rows.mean(axis=0), np.where(scale > 1e-12 * np.abs(rows).max(axis=0), scale, 1.0)

@@ -1,0 +1,5 @@
+"""sktime's side: what turns a model of windows into an sktime forecaster."""
+
+from skts.interop.window_forecaster import WindowForecaster
+
+__all__ = ["WindowForecaster"]

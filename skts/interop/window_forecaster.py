@@ -1,0 +1,269 @@
+"""An sktime forecaster from any model that maps windows of raw values to the values after them."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import pandas as pd
+from sktime.datatypes import get_cutoff
+from sktime.forecasting.base import BaseForecaster, ForecastingHorizon
+
+from skts.errors import InputError, InputTypeError
+from skts.validation import check_series, check_windows
+
+__all__ = ["WindowForecaster"]
+
+_DEFAULT_HORIZON = 24
+# What others hang on the object from outside (scikit-learn's search, the user's callbacks), and a warm start's weights.
+_KEPT_BY_RESET = ("_parent_callback_ctx", "_skl_callbacks", "_start_from")
+
+
+class WindowForecaster(BaseForecaster):
+    """Keeps sktime's books (index, panel, context, horizon) for a model of windows.
+
+    A subclass has the parameters ``context_length`` and ``horizon`` and says two things:
+
+    ``_fit_windows(series)``
+        Learn from a list of arrays (n_timepoints_i, n_variates); ``context_length_`` and ``horizon_`` are set.
+    ``_forecast(contexts)``
+        Raw windows (n, context_length_, n_variates) to raw forecasts (n, horizon_, n_variates).
+
+    A model that can be carried over to other series also says ``_get_pretrained()``, a dict of plain values and arrays,
+    and finds it as ``pretrained_`` in the next ``_fit_windows``.
+
+    Attributes
+    ----------
+    context_ : pandas.DataFrame
+        The last ``context_length_`` rows of every series: where the forecast starts.
+    context_length_, horizon_ : int
+        Length of a window, and steps forecast at once; shorter than asked for where the series are short.
+    n_variates_ : int
+        Number of columns.
+    """
+
+    _tags: ClassVar[dict[str, Any]] = {
+        "authors": "skts developers",
+        "maintainers": "skts developers",
+        "y_inner_mtype": ["pd.DataFrame", "pd-multiindex", "pd_multiindex_hier"],
+        "X_inner_mtype": ["pd.DataFrame", "pd-multiindex", "pd_multiindex_hier"],
+        "capability:multivariate": True,
+        "capability:exogenous": False,
+        "capability:insample": False,
+        "capability:pred_int": False,
+        "capability:missing_values": False,
+        "capability:update": True,
+        "capability:pretrain": True,
+        "requires-fh-in-fit": False,
+    }
+    # Our update keeps the context by itself; the data of fit would only make pickles large.
+    _config: ClassVar[dict[str, Any]] = {"remember_data": False}
+
+    def __post_init__(self) -> None:
+        self._y = self._X = None
+
+    def reset(self) -> Self:
+        """Reset to the state after construction, keeping what meta-estimators have attached."""
+        kept = {name: self.__dict__[name] for name in _KEPT_BY_RESET if name in self.__dict__}
+        super().reset()
+        self.__dict__.update(kept)
+        return self
+
+    # ---- what a model says --------------------------------------------------------------------------------------
+
+    def _fit_windows(self, series: list[np.ndarray]) -> None:
+        raise TypeError(f"{type(self).__name__} has to define _fit_windows")
+
+    def _forecast(self, contexts: np.ndarray) -> np.ndarray:
+        raise TypeError(f"{type(self).__name__} has to define _forecast")
+
+    def _get_pretrained(self) -> dict[str, Any]:
+        raise TypeError(f"{type(self).__name__} has to define _get_pretrained")
+
+    # ---- sktime's interface -------------------------------------------------------------------------------------
+
+    def fit(self, y: Any, X: Any = None, fh: Any = None) -> Self:
+        """Fit to one series, or to all series of a panel together.
+
+        Parameters
+        ----------
+        y : pandas Series or DataFrame, numpy array, or any sktime panel or hierarchical container
+            Time x variates. A panel is learned as a whole: one model for all of its series.
+        X : ignored
+            Exogenous data are not used.
+        fh : int, sequence of int or ForecastingHorizon, optional
+            Steps to forecast, any of them 1 or later, contiguous or not. May be given in ``predict`` instead.
+
+        Returns
+        -------
+        self
+            The fitted forecaster.
+
+        Raises
+        ------
+        InputError, InputTypeError
+            If y is empty, too short, not numeric, not finite, or its index is unsorted or has duplicates.
+        """
+        check_series(y)
+        return super().fit(y, X=X, fh=fh)
+
+    def update(self, y: Any, X: Any = None, update_params: bool = True) -> Self:
+        """Move the forecast origin to the end of newer rows.
+
+        Parameters
+        ----------
+        y : same kind as in fit
+            Rows after those seen so far, with the columns of fit.
+        X : ignored
+            Exogenous data are not used.
+        update_params : bool, default=True
+            Without effect: the model stays as it was fitted, only its context moves on. Refit to learn anew.
+
+        Returns
+        -------
+        self
+            The forecaster with its new cutoff.
+        """
+        self.check_is_fitted()
+        if hasattr(y, "__len__") and len(y):
+            check_series(y, min_rows=1)
+        before = self.__dict__.copy()
+        try:
+            return super().update(y, X=X, update_params=update_params)
+        except Exception:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
+
+    def predict_windows(self, contexts: Any, X: Any = None) -> np.ndarray:
+        """Forecast windows of raw values, without any index.
+
+        Parameters
+        ----------
+        contexts : array of shape (n_windows, n_timepoints, n_variates)
+            At least ``context_length_`` time points each; the last ones count.
+        X : ignored
+            Exogenous data are not used.
+
+        Returns
+        -------
+        numpy.ndarray of shape (n_windows, horizon_, n_variates)
+            The steps after each window, float64, in the units of the input.
+
+        Raises
+        ------
+        InputError, InputTypeError
+            If the windows are too short, not finite or have another number of variates.
+        """
+        self.check_is_fitted()
+        return self._forecast(check_windows(contexts, self.context_length_, self.n_variates_))
+
+    def _fit(self, y: pd.DataFrame, X: Any, fh: ForecastingHorizon | None) -> Self:
+        frames = _instances(y)
+        series = [frame.to_numpy(dtype=np.float64) for frame in frames.values()]
+        wanted = self.horizon or (_DEFAULT_HORIZON if fh is None else int(self._steps(fh, self.cutoff).max()))
+        pretrained = getattr(self, "pretrained_", None)
+        self.n_variates_ = series[0].shape[1]
+        if pretrained is None:
+            longest = max(map(len, series))
+            self.context_length_, self.horizon_ = window_lengths(longest, self.context_length, wanted)
+        else:
+            self.context_length_, self.horizon_ = pretrained["context_length"], pretrained["horizon"]
+        self.context_ = _last_rows(y, self.context_length_)
+        self._fit_windows(series)
+        return self
+
+    def _pretrain(self, y: pd.DataFrame, X: Any = None, fh: ForecastingHorizon | None = None) -> Self:
+        teacher = type(self)(**self.get_params(deep=False))
+        if hasattr(self, "pretrained_"):
+            teacher.pretrained_ = self.pretrained_
+        teacher._set_cutoff_from_y(y)
+        teacher._fit(y, X, fh)
+        lengths = {"context_length": teacher.context_length_, "horizon": teacher.horizon_}
+        self.pretrained_ = {**lengths, **teacher._get_pretrained()}
+        return self
+
+    def _predict(self, fh: ForecastingHorizon, X: Any) -> pd.DataFrame:
+        frames = _instances(self.context_)
+        cutoffs = {key: _cutoff(frame, self.cutoff) for key, frame in frames.items()}
+        steps = {key: self._steps(fh, cutoff) for key, cutoff in cutoffs.items()}
+        contexts = np.stack([_padded(frame.to_numpy(np.float64), self.context_length_) for frame in frames.values()])
+        forecasts = self._rollout(contexts, max(int(s.max()) for s in steps.values()))
+        parts = {}
+        for number, (key, cutoff) in enumerate(cutoffs.items()):
+            index = fh.to_absolute_index(cutoff)
+            parts[key] = pd.DataFrame(forecasts[number, steps[key] - 1], index=index, columns=self.context_.columns)
+        return _joined(parts, self.context_.index.names)
+
+    def _rollout(self, contexts: np.ndarray, n_steps: int) -> np.ndarray:
+        """Forecasts of any length: the model's own forecasts become its context where they end."""
+        known, length = contexts, contexts.shape[1]
+        while known.shape[1] - length < n_steps:
+            known = np.concatenate([known, self._forecast(known[:, -length:])], axis=1)
+        return known[:, length : length + n_steps]
+
+    def _update(self, y: pd.DataFrame, X: Any = None, update_params: bool = True) -> Self:
+        missing = list(set(self.context_.columns) ^ set(y.columns))
+        if missing:
+            raise InputError(
+                f"the columns of fit, {list(self.context_.columns)}", f"{list(y.columns)}", "Rename or add columns."
+            )
+        joined = pd.concat([self.context_, y[self.context_.columns]])
+        joined = joined[~joined.index.duplicated(keep="last")].sort_index()
+        self.context_ = _last_rows(joined, self.context_length_)
+        return self
+
+    def _check_X_y(self, X: Any = None, y: Any = None, **kwargs: Any) -> Any:
+        try:
+            return super()._check_X_y(X=X, y=y, **kwargs)
+        except TypeError as error:
+            got = f"data of type {type(y).__name__}, of which sktime says: {str(error).rstrip('.')}"
+            hint = "Pass a DataFrame of time x variates, or see sktime.datatypes.MTYPE_REGISTER."
+            raise InputTypeError("a container of time series that sktime knows", got, hint) from error
+
+    @staticmethod
+    def _steps(fh: ForecastingHorizon, cutoff: Any) -> np.ndarray:
+        """The horizon as numbers of steps after the cutoff."""
+        return np.asarray(fh.to_relative(cutoff).to_pandas(), dtype=np.int64)
+
+
+def window_lengths(n_rows: int, context_length: int, horizon: int) -> tuple[int, int]:
+    """Context and horizon that a series of ``n_rows`` can teach: windows to learn from must remain.
+
+    The horizon takes at most half of the rows, the context at most half of what remains.
+    """
+    horizon = min(horizon, max(1, n_rows // 2))
+    return min(context_length, max(1, (n_rows - horizon) // 2)), horizon
+
+
+def _instances(y: pd.DataFrame) -> dict[Any, pd.DataFrame]:
+    """The series of a panel by key; one series stands under the empty key."""
+    if y.index.nlevels == 1:
+        return {(): y}
+    levels = list(range(y.index.nlevels - 1))
+    return {key: part.droplevel(levels) for key, part in y.groupby(level=levels, sort=False)}
+
+
+def _joined(parts: dict[Any, pd.DataFrame], names: Sequence[Any]) -> pd.DataFrame:
+    if list(parts) == [()]:
+        return parts[()]
+    keys = [key if len(names) > 2 else key[0] if isinstance(key, tuple) else key for key in parts]
+    return pd.concat(parts.values(), keys=keys, names=list(names))
+
+
+def _last_rows(y: pd.DataFrame, n: int) -> pd.DataFrame:
+    if y.index.nlevels == 1:
+        return y.iloc[-n:].copy()
+    return y.groupby(level=list(range(y.index.nlevels - 1)), sort=False).tail(n)
+
+
+def _padded(values: np.ndarray, length: int) -> np.ndarray:
+    """Repeat the first row in front of a series that is shorter than a window."""
+    return np.pad(values, ((max(0, length - len(values)), 0), (0, 0)), mode="edge")
+
+
+def _cutoff(frame: pd.DataFrame, common: pd.Index) -> pd.Index:
+    """The end of one series; its frequency is that of the panel, which slices of an index forget."""
+    cutoff = get_cutoff(frame, return_index=True)
+    if getattr(cutoff, "freq", None) is None and getattr(common, "freq", None) is not None:
+        cutoff = pd.DatetimeIndex(cutoff, freq=common.freq)
+    return cutoff
