@@ -126,7 +126,7 @@ class TorchEstimatorMixin(CallbackSupportMixin):
                 _copy_weights(start_from, module)
             epochs = None if self._n_stages is None else self._n_stages * self.max_epochs
             task = FitTask(self, epochs, *data[:2])
-            run = FitRun(settings, task, fitted=lambda: {"module_": copy.deepcopy(module).eval()})
+            run = FitRun(settings, task, fitted=lambda: _snapshot(module, device))
             try:
                 self._train(run, module, batches)
             except TrainingInterrupted as stop:
@@ -145,7 +145,8 @@ class TorchEstimatorMixin(CallbackSupportMixin):
         self.device_ = str(run.settings.device)
         self.stopped_by_ = run.stopped_by
         self.net_ = run.net
-        self.cost_ = meter.read(module)
+        n_parameters = sum(p.numel() for p in module.parameters() if p.requires_grad)
+        self.cost_ = {**meter.read(), "n_parameters": n_parameters}
         if run.stopped_by == "max_time":
             warnings.warn(
                 f"fit stopped after max_time={self.max_time:g} s, in epoch {self.n_iter_} of {self.max_epochs}; the "
@@ -212,6 +213,11 @@ class TorchEstimatorMixin(CallbackSupportMixin):
                 self.module_.to(resolve_device(self.device_))
             except ValueError:
                 self.device_ = "cpu"
+
+
+def _snapshot(module: nn.Module, device: torch.device) -> dict[str, Any]:
+    """With these attributes a copy of the estimator predicts as if training ended now."""
+    return {"module_": copy.deepcopy(module).eval(), "device_": str(device)}
 
 
 def _copy_weights(source: Mapping[str, Tensor], target: nn.Module) -> None:

@@ -68,7 +68,9 @@ def check_weights(sample_weight: Any, X: Any) -> Any:
         weight = _check_sample_weight(sample_weight, X, dtype=np.float32)
     except ValueError as error:
         raise InputError(
-            f"one finite weight for each of {len(X)} samples", str(error).rstrip("."), "Check sample_weight.shape."
+            f"one finite weight for each of {len(X)} samples",
+            str(error).rstrip("."),
+            "Check sample_weight.shape.",
         ) from error
     if weight.min() < 0 or not weight.any():
         what = "negative weights" if weight.min() < 0 else "sample weights that are all zero"
@@ -112,7 +114,9 @@ def check_series(y: Any, *, min_rows: int = 2, name: str = "y") -> None:
     if not np.isfinite(np.asarray(values, dtype=np.float64)).all():
         bad = int((~np.isfinite(np.asarray(values, dtype=np.float64))).sum())
         raise InputError(
-            "finite values", f"{got} with {bad} that are NaN or infinite", f"Fill them first, e.g. {name}.interpolate()."
+            "finite values",
+            f"{got} with {bad} that are NaN or infinite",
+            f"Fill them first, e.g. {name}.interpolate().",
         )
 
 
@@ -127,13 +131,17 @@ def _check_index(index: Any, min_rows: int, n_rows: int, name: str) -> None:
     longest = n_rows if index is None else max(map(len, times))
     if longest < min_rows:
         raise InputError(
-            f"a series of at least {min_rows} time points", f"{name} with {longest}", "Pass more history, or a shorter fh."
+            f"a series of at least {min_rows} time points",
+            f"{name} with {longest}",
+            "Pass more history, or a shorter fh.",
         )
     for time in times:
         if time is not None and not (time.is_monotonic_increasing and time.is_unique):
             what = "duplicate time points" if not time.is_unique else "time points that are not in order"
             raise InputError(
-                "an index that grows strictly", f"{name} with {what}", f"Sort it by {name}.sort_index() and drop repeats."
+                "an index that grows strictly",
+                f"{name} with {what}",
+                f"Sort it by {name}.sort_index() and drop repeats.",
             )
 
 
@@ -161,4 +169,4 @@ def check_windows(contexts: Any, length: int, n_variates: int) -> np.ndarray:
         raise InputError(expected, got, "Stack the windows as (window, time, variate), oldest time first.")
     if not np.isfinite(windows).all():
         raise InputError("finite values", f"{got} with NaN or infinite values", "Fill them first.")
-    return windows[:, -length:]
+    return np.ascontiguousarray(windows[:, -length:])

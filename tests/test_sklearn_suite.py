@@ -28,7 +28,9 @@ EXPECTED_FAILURES = {
 
 
 @parametrize_with_checks(
-    ESTIMATORS, expected_failed_checks=lambda est: EXPECTED_FAILURES.get(type(est).__name__, {}), xfail_strict=True
+    ESTIMATORS,
+    expected_failed_checks=lambda est: EXPECTED_FAILURES.get(type(est).__name__, {}),
+    xfail_strict=True,
 )
 def test_sklearn_suite(estimator, check):
     check(estimator)

@@ -100,9 +100,7 @@ def _unpack(stream: BinaryIO, packed: bool, source: str) -> bytes:
 def _verify(data: bytes, dataset: RemoteDataset, source: str, hint: str) -> None:
     digest = hashlib.sha256(data).hexdigest()
     if dataset.sha256 is not None and digest != dataset.sha256:
-        expected = (
-            f"{source} to hold the data set {dataset.name!r} with the SHA-256 {dataset.sha256} (unpacked)"
-        )
+        expected = f"{source} to hold the data set {dataset.name!r} with the SHA-256 {dataset.sha256} (unpacked)"
         raise InputError(expected, f"the SHA-256 {digest}, {len(data):,} bytes", hint)
 
 
@@ -111,17 +109,13 @@ class _CappedBuffer(io.BytesIO):
 
     def write(self, chunk: bytes) -> int:  # type: ignore[override]
         if self.tell() + len(chunk) > MAX_BYTES:
-            raise InputError(
-                f"a download of at most {MAX_BYTES:,} bytes", "a larger one", "Nothing was kept."
-            )
+            raise InputError(f"a download of at most {MAX_BYTES:,} bytes", "a larger one", "Nothing was kept.")
         return super().write(chunk)
 
 
 def _download(dataset: RemoteDataset, searched: list[Path]) -> bytes:
     if not dataset.url.startswith("https://"):
-        raise InputError(
-            "an address that starts with https://", dataset.url, "Correct the entry of the registry."
-        )
+        raise InputError("an address that starts with https://", dataset.url, "Correct the entry of the registry.")
     import pooch
 
     buffer = _CappedBuffer()

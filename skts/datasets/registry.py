@@ -47,9 +47,7 @@ class RemoteDataset:
 
 
 _ETT_URL = "https://raw.githubusercontent.com/zhouhaoyi/ETDataset/main/ETT-small/"
-_COPIES_URL = (
-    "https://raw.githubusercontent.com/junwoopark92/Self-Supervised-Contrastive-Forecsating/main/dataset/"
-)
+_COPIES_URL = "https://raw.githubusercontent.com/junwoopark92/Self-Supervised-Contrastive-Forecsating/main/dataset/"
 
 
 def _ett(name: str, sha256: str | None) -> RemoteDataset:

@@ -65,9 +65,7 @@ def fetch_ett(name: str = "ETTh1") -> pd.DataFrame:
     (17420, 7)
     """
     if name not in _ETT_NAMES:
-        raise InputError(
-            f"name to be one of {', '.join(_ETT_NAMES)}", repr(name), "Choose one of these names."
-        )
+        raise InputError(f"name to be one of {', '.join(_ETT_NAMES)}", repr(name), "Choose one of these names.")
     return _read_frame(REGISTRY[name])
 
 
@@ -120,12 +118,8 @@ def fetch_weather(missing_sentinel: float | None = None) -> pd.DataFrame:
     >>> int(fetch_weather(missing_sentinel=-9999.0).isna().sum().sum())  # doctest: +SKIP
     81
     """
-    if missing_sentinel is not None and (
-        isinstance(missing_sentinel, bool) or not isinstance(missing_sentinel, Real)
-    ):
-        raise InputError(
-            "missing_sentinel to be a number or None", repr(missing_sentinel), "Pass -9999.0 or None."
-        )
+    if missing_sentinel is not None and (isinstance(missing_sentinel, bool) or not isinstance(missing_sentinel, Real)):
+        raise InputError("missing_sentinel to be a number or None", repr(missing_sentinel), "Pass -9999.0 or None.")
     frame = _read_frame(REGISTRY["weather"])
     frame.columns = [name.replace("m\ufffd", "m²").replace("\ufffdmol", "µmol") for name in frame.columns]
     return frame if missing_sentinel is None else frame.mask(frame == missing_sentinel)
@@ -232,9 +226,7 @@ def _read_frame(dataset: RemoteDataset) -> pd.DataFrame:
         frame = frame.astype(float)
         frame.index = pd.DatetimeIndex(stamps, freq=dataset.freq, name="date")
     except (KeyError, ValueError) as error:
-        raise InputError(
-            expected, f"a file that cannot be read so ({type(error).__name__}: {error})", hint
-        ) from error
+        raise InputError(expected, f"a file that cannot be read so ({type(error).__name__}: {error})", hint) from error
     if frame.shape != dataset.shape:
         raise InputError(expected, f"shape {frame.shape}", hint)
     return frame

@@ -70,9 +70,7 @@ def make_traffic(
     """
     for name, value, least in (("n_sensors", n_sensors, 2), ("n_steps", n_steps, 1)):
         if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-            raise InputError(
-                f"{name} to be an int of at least {least}", repr(value), f"Pass {name}={least} or more."
-            )
+            raise InputError(f"{name} to be an int of at least {least}", repr(value), f"Pass {name}={least} or more.")
     import pandas as pd
     from sklearn.utils import check_random_state
 
@@ -84,9 +82,7 @@ def make_traffic(
     speed = np.maximum(free_speed * np.exp(-load) + noise, 0.0)
     width = len(str(n_sensors - 1))
     columns = [f"sensor_{i:0{width}d}" for i in range(n_sensors)]
-    return pd.DataFrame(
-        speed, pd.date_range("2024-01-01", periods=n_steps, freq="5min", name="date"), columns
-    )
+    return pd.DataFrame(speed, pd.date_range("2024-01-01", periods=n_steps, freq="5min", name="date"), columns)
 
 
 def _rush_hours(n_steps: int) -> np.ndarray:

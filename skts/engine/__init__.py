@@ -1,5 +1,7 @@
 """Training: the only package that knows skorch. Its verb is :func:`train`, its prediction loop :func:`forward`."""
 
+from skorch.callbacks import Callback
+
 from skts.engine.batches import ArrayBatches, Batches, WindowBatches, cut_last_part
 from skts.engine.callbacks import CallbackSupportMixin, FitTask, SklearnBridge, StopTraining, with_callbacks
 from skts.engine.cost import CostMeter
@@ -13,6 +15,7 @@ from skts.engine.train import TrainingInterrupted, TrainResult, train
 __all__ = [
     "ArrayBatches",
     "Batches",
+    "Callback",
     "CallbackSupportMixin",
     "CostMeter",
     "FitRun",

@@ -216,7 +216,6 @@ def _starts(lengths: Sequence[int], first: Sequence[int], last: Sequence[int], s
     """Starts of the windows of ``size`` rows between rows ``first`` and ``last`` of each series."""
     offsets = np.cumsum([0, *lengths[:-1]])
     spans = [
-        torch.arange(int(o) + a, int(o) + max(a, b - size + 1))
-        for o, a, b in zip(offsets, first, last, strict=True)
+        torch.arange(int(o) + a, int(o) + max(a, b - size + 1)) for o, a, b in zip(offsets, first, last, strict=True)
     ]
     return torch.cat(spans) if spans else torch.empty(0, dtype=torch.long)

@@ -17,7 +17,7 @@ except ImportError:
     class CallbackSupportMixin:  # type: ignore[no-redef]
         """Stands in where scikit-learn has no callbacks."""
 
-    def with_callbacks(method: Callable[..., Any]) -> Callable[..., Any]:  # type: ignore[no-redef]
+    def with_callbacks(method: Callable[..., Any]) -> Callable[..., Any]:
         """Stands in where scikit-learn has no callbacks."""
         return method
 
@@ -172,6 +172,7 @@ class SklearnBridge(Callback):
 
     def on_epoch_begin(self, net: EngineNet, **_: Any) -> None:  # noqa: D102
         task = self.task
+        assert task.context is not None, "there is a bridge only where there are callbacks"
         self._epoch = task.context.subcontext(task_name="epoch")
         self._epoch.call_on_fit_task_begin(estimator=task.estimator, X=task.X, y=task.y)
 

@@ -1,4 +1,4 @@
-"""What a fit cost: seconds, CPU seconds, memory, parameters."""
+"""What a fit cost: seconds, CPU seconds, memory."""
 
 import resource
 import sys
@@ -6,7 +6,6 @@ import time
 from pathlib import Path
 
 import torch
-from torch import nn
 
 __all__ = ["CostMeter"]
 
@@ -19,12 +18,12 @@ class CostMeter:
 
     Parameters
     ----------
-    device : torch.device
+    device : torch.device, optional
         On a CUDA device the peak is that of torch's allocator; elsewhere that of the process's resident memory.
     """
 
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
+    def __init__(self, device: torch.device | None = None) -> None:
+        self.device = device = device or torch.device("cpu")
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
             self._memory = torch.cuda.memory_allocated(device)
@@ -32,14 +31,14 @@ class CostMeter:
             self._memory = _reset_peak()
         self._wall, self._cpu = time.perf_counter(), time.process_time()
 
-    def read(self, module: nn.Module) -> dict[str, float]:
+    def read(self) -> dict[str, float]:
         """The cost so far.
 
         Returns
         -------
         dict
             ``fit_seconds`` (wall), ``cpu_seconds`` (all threads), ``peak_memory_mb`` (highest memory above that at the
-            start, in 2**20 bytes), ``n_parameters`` (trainable).
+            start, in 2**20 bytes).
         """
         wall, cpu = time.perf_counter() - self._wall, time.process_time() - self._cpu
         peak = torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else _peak()
@@ -47,7 +46,6 @@ class CostMeter:
             "fit_seconds": wall,
             "cpu_seconds": cpu,
             "peak_memory_mb": max(0, peak - self._memory) / 2**20,
-            "n_parameters": sum(p.numel() for p in module.parameters() if p.requires_grad),
         }
 
 

@@ -4,7 +4,7 @@ import torch
 
 from skts.errors import DeviceError
 
-__all__ = ["resolve_device"]
+__all__ = ["available_devices", "resolve_device"]
 
 
 def resolve_device(name: str) -> torch.device:
@@ -24,7 +24,7 @@ def resolve_device(name: str) -> torch.device:
     DeviceError
         If the string is no device, or the device is absent: there is no silent fallback.
     """
-    available = _available()
+    available = available_devices()
     if name == "auto":
         return torch.device(available[-1])
     try:
@@ -43,7 +43,7 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
-def _available() -> list[str]:
+def available_devices() -> list[str]:
     """Device types from the slowest to the preferred one."""
     found = ["cpu"]
     if torch.backends.mps.is_available():

@@ -82,9 +82,7 @@ class EngineNet(skorch.NeuralNet):
         generator = torch.Generator().manual_seed(self.settings.seed) if training else None
         return _Passes(dataset.to(self.settings.device), self.settings.batch_size, generator)
 
-    def run_single_epoch(
-        self, iterator: "_Passes | None", training: bool, prefix: str, step_fn: Any, **_: Any
-    ) -> None:
+    def run_single_epoch(self, iterator: "_Passes | None", training: bool, prefix: str, step_fn: Any, **_: Any) -> None:
         """One pass; records the mean loss over the samples."""
         if iterator is None:
             return
@@ -127,7 +125,7 @@ class EngineNet(skorch.NeuralNet):
     def _train_batch(self, batch: tuple[Tensor, ...], weights: Tensor | None, hooked: bool) -> Tensor:
         self.optimizer_.zero_grad()
         loss = self._loss(batch, weights)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         if hooked:
             self.notify("on_grad_computed", named_parameters=list(self.module_.named_parameters()), training=True)
         if self.settings.clip_norm is not None:

@@ -21,7 +21,8 @@ def make_optimizer(name: str, module: nn.Module, lr: float, weight_decay: float)
     Biases, norms and parameters that carry ``no_weight_decay = True`` (decay rates of a state space) are left alone:
     pulling them to zero changes what they mean.
     """
-    decayed, free = [], []
+    decayed: list[nn.Parameter] = []
+    free: list[nn.Parameter] = []
     for parameter in module.parameters():
         if parameter.requires_grad:
             matrix = parameter.ndim > 1 and not getattr(parameter, "no_weight_decay", False)

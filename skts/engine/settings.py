@@ -87,11 +87,17 @@ class TrainSettings:
             raise ParameterError(
                 f"net_kwargs with keys among {list(self.RARE)}", f"{unknown}", "Remove or rename these keys."
             )
-        choices = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES, "precision": PRECISIONS}
+        choices: dict[str, Mapping[str, Any]] = {
+            "optimizer": OPTIMIZERS,
+            "schedule": SCHEDULES,
+            "precision": PRECISIONS,
+        }
         for key, allowed in choices.items():
             if key in rare and rare[key] not in allowed:
                 raise ParameterError(
-                    f"net_kwargs[{key!r}] to be one of {list(allowed)}", repr(rare[key]), "Choose one of these names."
+                    f"net_kwargs[{key!r}] to be one of {list(allowed)}",
+                    repr(rare[key]),
+                    "Choose one of these names.",
                 )
         return replace(self, **rare)
 

@@ -87,7 +87,7 @@ class LinearForecaster(WindowForecaster):
         windows = WindowBatches.of(scaled, self.context_length_, self.horizon_)
         train, valid = windows.split(self.validation_fraction, torch.Generator().manual_seed(0))
         moments = WindowMoments.of(train), None if valid is None else WindowMoments.of(valid)
-        self.coef_ = closed_form(self.kind, *moments).numpy()
+        self.coef_ = np.ascontiguousarray(closed_form(self.kind, *moments))
 
     def _forecast(self, contexts: np.ndarray) -> np.ndarray:
         scaled = (contexts - self.center_) / self.scale_

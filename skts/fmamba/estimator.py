@@ -116,8 +116,8 @@ class FMambaForecaster(TorchEstimatorMixin, WindowForecaster):
     variates, where the paper divides by the head's width alone (``variant="arxiv"``). Windows are forecast relative to
     their own mean and standard deviation (``instance_norm``).
 
-    ``attention=None`` gives S-Mamba, ``mamba=None`` with ``attention="softmax"`` gives iTransformer, and both None an MLP
-    without mixing: compare them within one estimator.
+    ``attention=None`` gives S-Mamba, ``mamba=None`` with ``attention="softmax"`` gives iTransformer, and both None an
+    MLP without mixing: compare them within one estimator.
 
     References
     ----------
@@ -275,7 +275,11 @@ class FMambaForecaster(TorchEstimatorMixin, WindowForecaster):
 
     def _get_pretrained(self) -> dict[str, Any]:
         weights = {name: value.cpu() for name, value in self.module_.state_dict().items()}
-        guard = {"selected": list(self.selected_.values()), "errors": self.guard_errors_, "coef": self.guard_coef_}
+        guard = {
+            "selected": list(self.selected_.values()),
+            "errors": self.guard_errors_,
+            "coef": self.guard_coef_,
+        }
         return {"weights": weights, "config": self.module_config_, "guard": guard, "history": self.history_}
 
     # ---- what it needs ------------------------------------------------------------------------------------------
@@ -293,7 +297,14 @@ class FMambaForecaster(TorchEstimatorMixin, WindowForecaster):
         heads = {"n_heads": 2, "d_state": 2}
         return [
             {**small, "context_length": 6, "module_kwargs": heads},
-            {**small, "context_length": 4, "horizon": 2, "variant": "arxiv", "guard": None, "module_kwargs": heads},
+            {
+                **small,
+                "context_length": 4,
+                "horizon": 2,
+                "variant": "arxiv",
+                "guard": None,
+                "module_kwargs": heads,
+            },
         ]
 
 

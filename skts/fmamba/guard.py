@@ -45,4 +45,4 @@ def choose(train: WindowBatches, valid: WindowBatches, network_errors: Tensor) -
         mine = winners == names.index(kind)
         chosen[mine] = coef.expand_as(chosen)[mine]
     selected = [names[w] for w in winners.tolist()]
-    return Guard(selected, {name: error.numpy() for name, error in errors.items()}, chosen.numpy())
+    return Guard(selected, {name: error.numpy() for name, error in errors.items()}, np.ascontiguousarray(chosen))

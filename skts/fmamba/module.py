@@ -12,7 +12,6 @@ standard deviation,
     \hat Y^\top &= E W_P + b
 """
 
-
 import torch
 from torch import Tensor, nn
 

@@ -1,5 +1,6 @@
 """sktime's side: what turns a model of windows into an sktime forecaster."""
 
+from skts.interop.suite import run_sktime_suite
 from skts.interop.window_forecaster import WindowForecaster
 
-__all__ = ["WindowForecaster"]
+__all__ = ["WindowForecaster", "run_sktime_suite"]

@@ -17,6 +17,12 @@ _DEFAULT_HORIZON = 24
 # What others hang on the object from outside (scikit-learn's search, the user's callbacks), and a warm start's weights.
 _KEPT_BY_RESET = ("_parent_callback_ctx", "_skl_callbacks", "_start_from")
 
+# sktime's private state that predict needs.
+_BOOKS = (
+    *("_fh", "_cutoff", "_state", "_is_vectorized", "_pretrained_attrs"),
+    *("_y_metadata", "_y_mtype_last_seen", "_converter_store_y"),
+)
+
 
 class WindowForecaster(BaseForecaster):
     """Keeps sktime's books (index, panel, context, horizon) for a model of windows.
@@ -55,7 +61,7 @@ class WindowForecaster(BaseForecaster):
         "capability:pretrain": True,
         "requires-fh-in-fit": False,
     }
-    # Our update keeps the context by itself; the data of fit would only make pickles large.
+    # Our update keeps the context by itself; the data of fit would only travel along with every copy.
     _config: ClassVar[dict[str, Any]] = {"remember_data": False}
 
     def __post_init__(self) -> None:
@@ -195,17 +201,22 @@ class WindowForecaster(BaseForecaster):
         return _joined(parts, self.context_.index.names)
 
     def _rollout(self, contexts: np.ndarray, n_steps: int) -> np.ndarray:
-        """Forecasts of any length: the model's own forecasts become its context where they end."""
+        """Forecasts of any length: the model's own forecasts become its context where they end.
+
+        Contexts are laid out afresh: another memory order would change the last digits.
+        """
         known, length = contexts, contexts.shape[1]
         while known.shape[1] - length < n_steps:
-            known = np.concatenate([known, self._forecast(known[:, -length:])], axis=1)
+            known = np.concatenate([known, self._forecast(np.ascontiguousarray(known[:, -length:]))], axis=1)
         return known[:, length : length + n_steps]
 
     def _update(self, y: pd.DataFrame, X: Any = None, update_params: bool = True) -> Self:
         missing = list(set(self.context_.columns) ^ set(y.columns))
         if missing:
             raise InputError(
-                f"the columns of fit, {list(self.context_.columns)}", f"{list(y.columns)}", "Rename or add columns."
+                f"the columns of fit, {list(self.context_.columns)}",
+                f"{list(y.columns)}",
+                "Rename or add columns.",
             )
         joined = pd.concat([self.context_, y[self.context_.columns]])
         joined = joined[~joined.index.duplicated(keep="last")].sort_index()
@@ -219,6 +230,24 @@ class WindowForecaster(BaseForecaster):
             got = f"data of type {type(y).__name__}, of which sktime says: {str(error).rstrip('.')}"
             hint = "Pass a DataFrame of time x variates, or see sktime.datatypes.MTYPE_REGISTER."
             raise InputTypeError("a container of time series that sktime knows", got, hint) from error
+
+    # ---- persistence: sktime's own books, in plain values -------------------------------------------------------
+
+    def _get_state(self) -> dict[str, Any]:
+        state = {k: v for k, v in vars(self).items() if (k.endswith("_") and k != "net_") or k in _BOOKS}
+        if "_y_metadata" in state:
+            plain = {k: v for k, v in state["_y_metadata"].items() if k != "feature_kind"}
+            state["_y_metadata"] = plain
+        fh = state.get("_fh")
+        if fh is not None:
+            state["_fh"] = {"values": fh.to_pandas(), "is_relative": fh.is_relative}
+        return state
+
+    def _set_state(self, state: dict[str, Any]) -> None:
+        fh = state.get("_fh")
+        if fh is not None:
+            state = {**state, "_fh": ForecastingHorizon(fh["values"], is_relative=fh["is_relative"])}
+        self.__dict__.update(state)
 
     @staticmethod
     def _steps(fh: ForecastingHorizon, cutoff: Any) -> np.ndarray:

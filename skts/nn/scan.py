@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 __all__ = ["selective_scan"]
 
-# Below this length the plain loop under autograd is faster than recomputing (measured on a CPU, benchmarks/bench_scan.py).
+# Below this length the plain loop under autograd is faster than recomputing.
 _SHORT = 16
 _BACKENDS = ("auto", "loop", "recompute")
 
@@ -119,7 +119,7 @@ class _Recompute(torch.autograd.Function):
     """The scan in chunks; backward recomputes the states of a chunk from the state at its start."""
 
     @staticmethod
-    def forward(  # noqa: D102
+    def forward(
         ctx: Any, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, h0: Tensor
     ) -> tuple[Tensor, Tensor]:
         u, delta, B, C = (t.transpose(0, 1).contiguous() for t in (u, delta, B, C))  # time first: steps are slabs
@@ -136,8 +136,8 @@ class _Recompute(torch.autograd.Function):
         return y.transpose(0, 1), h
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, grad_y: Tensor, grad_h: Tensor) -> tuple[Tensor, ...]:  # noqa: D102
+    @once_differentiable
+    def backward(ctx: Any, grad_y: Tensor, grad_h: Tensor) -> tuple[Tensor, ...]:
         u, delta, A, B, C, *starts = ctx.saved_tensors
         grad_y = grad_y.transpose(0, 1)
         grad_u, grad_delta, grad_B, grad_C = (torch.empty_like(t) for t in (u, delta, B, C))

@@ -41,12 +41,8 @@ def test_motions_are_two_panels_of_six_named_signals():
 def test_motion_labels_belong_to_the_recordings():
     train, test, train_labels, test_labels = load_motions(return_labels=True)
     for panel, labels in ((train, train_labels), (test, test_labels)):
-        pd.testing.assert_index_equal(
-            panel.index.unique("recording"), labels.index, exact=False, check_names=True
-        )
-        assert labels.value_counts().to_dict() == dict.fromkeys(
-            ["standing", "running", "walking", "badminton"], 10
-        )
+        pd.testing.assert_index_equal(panel.index.unique("recording"), labels.index, exact=False, check_names=True)
+        assert labels.value_counts().to_dict() == dict.fromkeys(["standing", "running", "walking", "badminton"], 10)
         # Whoever stands moves the watch least: a permuted label would show here.
         effort = panel["accel_x"].groupby(level="recording").std()
         assert effort.groupby(labels).mean().idxmin() == "standing"

@@ -20,9 +20,7 @@ def files_below(folder):
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
-@pytest.mark.parametrize(
-    "place", ["forecasting/tiny.csv", "forecasting/tiny.csv.gz", "tiny.csv", "tiny.csv.gz"]
-)
+@pytest.mark.parametrize("place", ["forecasting/tiny.csv", "forecasting/tiny.csv.gz", "tiny.csv", "tiny.csv.gz"])
 def test_reads_the_users_folder_plain_and_packed(place, tiny, csv, user_folder, origin):
     put(user_folder / place, csv)
     assert read_dataset(tiny) == csv
@@ -162,9 +160,7 @@ def test_file_without_checksum_is_read_but_never_downloaded(tiny, csv, user_fold
     assert read_dataset(unchecked) == csv
 
 
-def test_without_pooch_a_file_is_read_and_a_download_says_what_to_install(
-    tiny, csv, user_folder, monkeypatch
-):
+def test_without_pooch_a_file_is_read_and_a_download_says_what_to_install(tiny, csv, user_folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "pooch", None)
     with pytest.raises(DataNotFoundError, match=r"pip install 'skts\[data\]'"):
         read_dataset(tiny)

@@ -13,7 +13,9 @@ def net(seed=0, **kwargs):
 
 
 WIRINGS = [
-    {"attention": a, "mamba": m} for a in (None, "gauss", "relu", "favor+", "softmax", "auto") for m in (None, "uni", "bi")
+    {"attention": a, "mamba": m}
+    for a in (None, "gauss", "relu", "favor+", "softmax", "auto")
+    for m in (None, "uni", "bi")
 ]
 
 
@@ -52,7 +54,9 @@ def test_without_mixing_variates_are_independent():
     assert torch.allclose(module(X)[..., same], module(changed)[..., same])
 
 
-@pytest.mark.parametrize("mixer", [{"attention": "softmax", "mamba": None}, {"attention": None, "mamba": "bi"}], ids=str)
+@pytest.mark.parametrize(
+    "mixer", [{"attention": "softmax", "mamba": None}, {"attention": None, "mamba": "bi"}], ids=str
+)
 def test_with_mixing_every_variate_sees_every_other(mixer):
     module, X = net(n_layers=1, **mixer), torch.randn(1, 12, 4, requires_grad=True)
     for n in range(4):
