@@ -1,13 +1,12 @@
 """sktime's own suite, for every object of sktime's kind."""
 
-from sktime.utils.estimator_checks import parametrize_with_checks
+from sktime.utils.estimator_checks import check_estimator, parametrize_with_checks
 
 from skts.fmamba import FMambaForecaster, LinearForecaster
 
 
 @parametrize_with_checks([FMambaForecaster, LinearForecaster], obj_varname="forecaster", check_varname="check")
-def test_sktime_suite(forecaster, check):
-    from sktime.utils.estimator_checks import check_estimator
-
+def test_sktime_suite(forecaster, check, record_property):
     results = check_estimator(forecaster, raise_exceptions=True, tests_to_run=check, verbose=False)
+    record_property("n_checks", len(results))
     assert all(result == "PASSED" for result in results.values()), results

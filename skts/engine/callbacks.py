@@ -43,7 +43,15 @@ class StopTraining(Exception):  # noqa: N818  (a signal, as StopIteration is)
 
 
 class EpochRow(Callback):
-    """Completes the epoch's history row and prints it on request."""
+    """Completes the epoch's history row and prints it on request.
+
+    Parameters
+    ----------
+    stage : str
+        Name of the stage.
+    verbose : int
+        Whether to print.
+    """
 
     def __init__(self, stage: str, verbose: int) -> None:
         self.stage, self.verbose = stage, verbose

@@ -23,7 +23,17 @@ __all__ = ["TrainResult", "TrainingInterrupted", "train"]
 
 @dataclass
 class TrainResult:
-    """What one stage leaves behind: its history rows, why it stopped, and the skorch net."""
+    """What one stage leaves behind.
+
+    Parameters
+    ----------
+    history : list of dict
+        One row for each epoch.
+    stopped_by : str
+        Why it ended.
+    net : EngineNet or None
+        The skorch net.
+    """
 
     history: list[dict[str, Any]] = field(default_factory=list)
     stopped_by: str = "max_epochs"

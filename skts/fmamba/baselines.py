@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from skts.base import check_params
 from skts.engine import WindowBatches
 from skts.fmamba.linear import KINDS, WindowMoments, closed_form, linear_forecast
 from skts.fmamba.scaling import training_scale
@@ -78,7 +77,6 @@ class LinearForecaster(WindowForecaster):
         super().__init__()
 
     def _fit_windows(self, series: list[np.ndarray]) -> None:
-        check_params(self)
         self.center_, self.scale_ = training_scale(series, self.validation_fraction)
         if hasattr(self, "pretrained_"):
             self.coef_ = self.pretrained_["coef"]

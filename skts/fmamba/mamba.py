@@ -67,7 +67,13 @@ class Mamba(nn.Module):
 
 
 class BiMamba(nn.Module):
-    """Two directions with weights of their own, summed: every token sees all others."""
+    """Two directions with weights of their own, summed: every token sees all others.
+
+    Parameters
+    ----------
+    d_model, d_state, d_conv, expand : int
+        See :class:`Mamba`.
+    """
 
     def __init__(self, d_model: int, d_state: int = 16, d_conv: int = 2, expand: int = 1) -> None:
         super().__init__()

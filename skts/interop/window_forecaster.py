@@ -5,9 +5,11 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
+from sklearn.utils import Tags, TargetTags
 from sktime.datatypes import get_cutoff
 from sktime.forecasting.base import BaseForecaster, ForecastingHorizon
 
+from skts.base import check_params
 from skts.errors import InputError, InputTypeError
 from skts.validation import check_series, check_windows
 
@@ -27,7 +29,8 @@ _BOOKS = (
 class WindowForecaster(BaseForecaster):
     """Keeps sktime's books (index, panel, context, horizon) for a model of windows.
 
-    A subclass has the parameters ``context_length`` and ``horizon`` and says two things:
+    A subclass has the parameters ``context_length`` and ``horizon``, a table ``_parameter_constraints``, and says two
+    things:
 
     ``_fit_windows(series)``
         Learn from a list of arrays (n_timepoints_i, n_variates); ``context_length_`` and ``horizon_`` are set.
@@ -73,6 +76,13 @@ class WindowForecaster(BaseForecaster):
         super().reset()
         self.__dict__.update(kept)
         return self
+
+    def __sklearn_tags__(self) -> Tags:
+        """What scikit-learn's searches and pipelines ask of a step."""
+        return Tags(estimator_type=None, target_tags=TargetTags(required=False), requires_fit=True)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return bool(self.is_fitted)
 
     # ---- what a model says --------------------------------------------------------------------------------------
 
@@ -164,6 +174,7 @@ class WindowForecaster(BaseForecaster):
         return self._forecast(check_windows(contexts, self.context_length_, self.n_variates_))
 
     def _fit(self, y: pd.DataFrame, X: Any, fh: ForecastingHorizon | None) -> Self:
+        check_params(self)
         frames = _instances(y)
         series = [frame.to_numpy(dtype=np.float64) for frame in frames.values()]
         wanted = self.horizon or (_DEFAULT_HORIZON if fh is None else int(self._steps(fh, self.cutoff).max()))

@@ -116,7 +116,13 @@ class Encoder:
 
 
 class Decoder:
-    """Turns the JSON form back into values, from a fixed table of kinds."""
+    """Turns the JSON form back into values, from a fixed table of kinds.
+
+    Parameters
+    ----------
+    tensors : dict of str to Tensor
+        What the forms refer to.
+    """
 
     def __init__(self, tensors: dict[str, Tensor]) -> None:
         self.tensors = tensors
