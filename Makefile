@@ -28,6 +28,7 @@ format: $(READY)  ## let ruff rewrite the files
 
 bench: $(READY)  ## the benchmarks in their quick form; tables go to docs/
 	$(BIN)/python benchmarks/bench_engine.py --quick
+	$(BIN)/python benchmarks/bench_fmamba.py --quick
 
 clean:  ## remove the environment and what the commands wrote
 	rm -rf $(VENV) demo

@@ -1,4 +1,4 @@
-"""One thread for torch (tests run small things side by side), and the counts of the two suites at the end of the run."""
+"""One thread for torch (tests run small things side by side), and the counts of both suites at the end of the run."""
 
 from collections import Counter
 
