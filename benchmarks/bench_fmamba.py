@@ -1,7 +1,8 @@
 """FMambaForecaster beside the closed forms on public data, by the protocol of the field.
 
-Standardised by the training part; MSE and MAE over every test window, step and variate; lookback 96. The settings are the
-defaults of the estimator. Data come from SKTS_DATA, the user's cache or the network; a set that is not there is left out.
+Standardised by the training part; MSE and MAE over every test window, step and variate; lookback 96. The settings are
+the defaults of the estimator. Data come from SKTS_DATA, the user's cache or the network; a set that is not there is
+left out.
 
 Run by `make bench`, or `python benchmarks/bench_fmamba.py [--quick] [--sets ETTh1 weather ...] [--horizons 96 ...]
 [--seeds 3] [--set name=value ...]`; the table goes to docs/bench_fmamba.md unless parameters are changed by --set.
@@ -86,7 +87,9 @@ def run(name: str, horizon: int, changes: dict[str, Any], seeds: int, only: str)
         best = min((row.get("valid_loss", np.nan) for row in getattr(forecaster, "history_", [])), default=np.nan)
         row = {"set": name, "H": horizon, "model": label, "mse": mse, "mae": mae, "valid": best, "cpu s": seconds}
         rows.append({**row, "epochs": getattr(forecaster, "n_iter_", 0), "seed": seed})
-        print("  ".join(f"{k}={v:.4f}" if isinstance(v, float) else f"{k}={v}" for k, v in rows[-1].items()), flush=True)
+        print(
+            "  ".join(f"{k}={v:.4f}" if isinstance(v, float) else f"{k}={v}" for k, v in rows[-1].items()), flush=True
+        )
     return rows
 
 

@@ -21,8 +21,6 @@ from torch.nn import functional as F
 
 __all__ = ["selective_scan"]
 
-# Below this length the plain loop under autograd is faster than recomputing.
-_SHORT = 16
 _BACKENDS = ("auto", "loop", "recompute")
 
 
@@ -60,8 +58,8 @@ def selective_scan(
         Also return the state after the last step: a scan of two halves equals the scan of the whole.
     backend : {"auto", "loop", "recompute"}, default="auto"
         "loop" is the plain recurrence under autograd. "recompute" keeps only the states at the starts of chunks of
-        about sqrt(L) steps and recomputes the others in the backward pass: faster and several times smaller for long
-        sequences. "auto" takes the loop for L <= 16.
+        about sqrt(L) steps and recomputes the others in the backward pass: faster, and several times smaller for long
+        sequences. "auto" is "recompute".
 
     Returns
     -------
@@ -91,27 +89,30 @@ def selective_scan(
         wide = torch.float32 if half else dtype
         u, delta, A, B, C = (t.to(wide) for t in (u, delta, A, B, C))
         h = u.new_zeros(u.shape[0], *A.shape) if h0 is None else h0.to(wide)
-        if backend == "loop" or (backend == "auto" and u.shape[1] <= _SHORT):
-            y, h = _loop(u, delta, A, B, C, h)
-        else:
-            y, h = _Recompute.apply(u, delta, A, B, C, h)  # type: ignore[no-untyped-call]
+        # Inside, states are (B, S, D): the wide axis last makes every product with a step a run over memory.
+        y, h = (_loop if backend == "loop" else _recompute)(u, delta, A.T.contiguous(), B, C, h.transpose(1, 2))
         if D is not None:
             y = y + D.to(wide) * u
         if z is not None:
             y = y * F.silu(z.to(wide))
     y = y.to(dtype)
-    return (y, h) if return_state else y
+    return (y, h.transpose(1, 2)) if return_state else y
 
 
 def _loop(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-    decay = torch.exp(delta.unsqueeze(-1) * A)  # (B, L, D, S)
-    drive = (delta * u).unsqueeze(-1) * B.unsqueeze(2)  # (B, L, D, S)
+    decay = torch.exp(delta.unsqueeze(-2) * A)  # (B, L, S, D)
+    drive = (delta * u).unsqueeze(-2) * B.unsqueeze(-1)  # (B, L, S, D)
     states = []
     # unbind, not decay[:, t]: the backward of indexing fills a whole zero tensor at every step, O(L^2) in all.
     for a_t, b_t in zip(decay.unbind(1), drive.unbind(1), strict=True):
         h = torch.addcmul(b_t, a_t, h)
         states.append(h)
-    y = torch.matmul(torch.stack(states, 1), C.unsqueeze(-1)).squeeze(-1)  # (B, L, D)
+    y = torch.matmul(C.unsqueeze(-2), torch.stack(states, 1)).squeeze(-2)  # (B, L, D)
+    return y, h
+
+
+def _recompute(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+    y, h = _Recompute.apply(u, delta, A, B, C, h)  # type: ignore[no-untyped-call]
     return y, h
 
 
@@ -125,11 +126,11 @@ class _Recompute(torch.autograd.Function):
         u, delta, B, C = (t.transpose(0, 1).contiguous() for t in (u, delta, B, C))  # time first: steps are slabs
         length = u.shape[0]
         size = math.isqrt(max(length - 1, 0)) + 1
-        y, h, starts = torch.empty_like(u), h0, []
+        y, h, starts = torch.empty_like(u), h0.contiguous(), []
         for chunk in _chunks(length, size):
             starts.append(h)
             _, states = _states(u[chunk], delta[chunk], A, B[chunk], h)
-            torch.matmul(states, C[chunk].unsqueeze(-1), out=y[chunk].unsqueeze(-1))
+            torch.matmul(C[chunk].unsqueeze(-2), states, out=y[chunk].unsqueeze(-2))
             h = states[-1].clone()
         ctx.save_for_backward(u, delta, A, B, C, *starts)
         ctx.size = size
@@ -146,22 +147,22 @@ class _Recompute(torch.autograd.Function):
         for chunk, h in zip(reversed(chunks), reversed(starts), strict=True):
             u_c, delta_c, B_c, gy = u[chunk], delta[chunk], B[chunk], grad_y[chunk]
             decay, states = _states(u_c, delta_c, A, B_c, h)
-            grad_C[chunk] = torch.matmul(gy.unsqueeze(-2), states).squeeze(-2)
+            grad_C[chunk] = torch.matmul(states, gy.unsqueeze(-1)).squeeze(-1)
             # g_t = C_t gy_t + decay_{t+1} g_{t+1}, from the right; grad_h is what comes from the chunk after this one
-            g = C[chunk].unsqueeze(-2) * gy.unsqueeze(-1)  # (Q, B, D, S)
+            g = C[chunk].unsqueeze(-1) * gy.unsqueeze(-2)  # (Q, B, S, D)
             slabs = g.unbind(0)
             slabs[-1].add_(grad_h)
             for t in range(len(slabs) - 2, -1, -1):
                 slabs[t].addcmul_(decay[t + 1], slabs[t + 1])
-            g_B = torch.matmul(g, B_c.unsqueeze(-1)).squeeze(-1)  # (Q, B, D)
-            grad_B[chunk] = torch.matmul((delta_c * u_c).unsqueeze(-2), g).squeeze(-2)
+            g_B = torch.matmul(B_c.unsqueeze(-2), g).squeeze(-2)  # (Q, B, D)
+            grad_B[chunk] = torch.matmul(g, (delta_c * u_c).unsqueeze(-1)).squeeze(-1)
             grad_u[chunk] = delta_c * g_B
             grad_h = decay[0] * g[0]
             g[0].mul_(h)
             g[1:].mul_(states[:-1])
             g.mul_(decay)  # gradient of the exponent delta_t A
-            grad_A += torch.einsum("qbds,qbd->ds", g, delta_c)
-            grad_delta[chunk] = torch.einsum("qbds,ds->qbd", g, A) + u_c * g_B
+            grad_delta[chunk] = (g * A).sum(-2) + u_c * g_B
+            grad_A += g.mul_(delta_c.unsqueeze(-2)).sum((0, 1))
         over_time = (grad_u, grad_delta, grad_B, grad_C)
         grad_u, grad_delta, grad_B, grad_C = (t.transpose(0, 1) for t in over_time)
         return grad_u, grad_delta, grad_A, grad_B, grad_C, grad_h
@@ -172,9 +173,9 @@ def _chunks(length: int, size: int) -> list[slice]:
 
 
 def _states(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-    """Decays and states of one chunk, time first: (Q, B, D, S) each."""
-    decay = (delta.unsqueeze(-1) * A).exp_()
-    states = (delta * u).unsqueeze(-1) * B.unsqueeze(-2)
+    """Decays and states of one chunk, time first: (Q, B, S, D) each."""
+    decay = (delta.unsqueeze(-2) * A).exp_()
+    states = (delta * u).unsqueeze(-2) * B.unsqueeze(-1)
     for a_t, state in zip(decay.unbind(0), states.unbind(0), strict=True):
         h = state.addcmul_(a_t, h)
     return decay, states
