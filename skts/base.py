@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils._param_validation import Interval, InvalidParameterError, validate_parameter_constraints
+from sklearn.utils._param_validation import Interval
 from torch import Tensor, nn
 
 from skts.engine import (
@@ -28,8 +28,9 @@ from skts.engine import (
     with_callbacks,
 )
 from skts.errors import ParameterError
+from skts.validation import check_params
 
-__all__ = ["SHARED_CONSTRAINTS", "TorchEstimatorMixin", "check_params"]
+__all__ = ["SHARED_CONSTRAINTS", "TorchEstimatorMixin", "keeping_last_state"]
 
 # The constructor parameters that all estimators share, in this order, after their own.
 SHARED_CONSTRAINTS: dict[str, list[Any]] = {
@@ -48,22 +49,18 @@ SHARED_CONSTRAINTS: dict[str, list[Any]] = {
 }
 
 
-class _InvalidParameterError(ParameterError, InvalidParameterError):
-    """Our three parts, under the class that scikit-learn's checks look for."""
-
-
-def check_params(estimator: Any) -> None:
-    """Raise a ParameterError for the first parameter outside of its range in ``_parameter_constraints``."""
-    params, name = estimator.get_params(deep=False), type(estimator).__name__
+@contextmanager
+def keeping_last_state(estimator: Any) -> Iterator[None]:
+    """Put every attribute back if the block fails; an interrupted training counts as finished."""
+    before = estimator.__dict__.copy()
     try:
-        validate_parameter_constraints(estimator._parameter_constraints, params, name)
-    except InvalidParameterError as error:
-        expected, _, got = str(error).partition(" Got ")
-        raise _InvalidParameterError(
-            f"valid parameters: {expected.rstrip('.')}",
-            got.rstrip("."),
-            f"Change it by set_params({expected.split(chr(39))[1]}=...).",
-        ) from None
+        yield
+    except TrainingInterrupted:
+        raise
+    except BaseException:
+        estimator.__dict__.clear()
+        estimator.__dict__.update(before)
+        raise
 
 
 class TorchEstimatorMixin(CallbackSupportMixin):
@@ -107,20 +104,20 @@ class TorchEstimatorMixin(CallbackSupportMixin):
 
     def _fit_torch(self, *data: Any, start_from: Mapping[str, Tensor] | None = None) -> Any:
         """Describe the data, build, train, finalise. On an error the estimator stays as it was."""
-        with self._keeping_last_state():
+        with keeping_last_state(self):
             return self._fit_steps(*data, start_from=start_from)
 
     @with_callbacks
     def _fit_steps(self, *data: Any, start_from: Mapping[str, Tensor] | None = None) -> Any:
         check_params(self)
-        started, device = time.monotonic(), resolve_device(self.device)
-        settings = self._settings(started, device)
+        device, seed = resolve_device(self.device), draw_seed(self.random_state)
         if start_from is None and self.warm_start:
             start_from = self.module_.state_dict() if hasattr(self, "module_") else None
-        meter = CostMeter(device)
-        batches = self._describe(*data)
         interrupted = None
-        with seeded(settings.seed, device):
+        with seeded(seed, device):
+            # Time and cost start inside of the lock: waiting for another fit is not this fit's doing.
+            settings, meter = self._settings(time.monotonic(), device, seed), CostMeter(device)
+            batches = self._describe(*data)
             module = self._build(**self.module_config_).to(device)
             if start_from is not None:
                 _copy_weights(start_from, module)
@@ -129,12 +126,14 @@ class TorchEstimatorMixin(CallbackSupportMixin):
             run = FitRun(settings, task, fitted=lambda: _snapshot(module, device))
             try:
                 self._train(run, module, batches)
-            except TrainingInterrupted as stop:
-                interrupted = stop
+            except KeyboardInterrupt as stop:
+                if not run.history:
+                    raise KeyboardInterrupt from stop  # nothing was learned: the estimator stays as it was
+                run.stopped_by, interrupted = "interrupt", stop
             module.eval()
             self._finalise(run, module, meter)
         if interrupted is not None:
-            raise interrupted
+            raise TrainingInterrupted from interrupted
         task.finish()
         return self
 
@@ -167,7 +166,7 @@ class TorchEstimatorMixin(CallbackSupportMixin):
 
     # ---- what it needs ------------------------------------------------------------------------------------------
 
-    def _settings(self, started: float, device: torch.device) -> TrainSettings:
+    def _settings(self, started: float, device: torch.device, seed: int) -> TrainSettings:
         return TrainSettings(
             max_epochs=self.max_epochs,
             batch_size=self.batch_size,
@@ -175,23 +174,10 @@ class TorchEstimatorMixin(CallbackSupportMixin):
             patience=self.patience,
             deadline=None if self.max_time is None else started + self.max_time,
             device=device,
-            seed=draw_seed(self.random_state),
+            seed=seed,
             verbose=int(self.verbose),
             callbacks=tuple(self.callbacks or ()),
         ).with_rare(self.net_kwargs)
-
-    @contextmanager
-    def _keeping_last_state(self) -> Iterator[None]:
-        """Put every attribute back if the block fails; an interrupted training counts as finished."""
-        before = self.__dict__.copy()
-        try:
-            yield
-        except TrainingInterrupted:
-            raise
-        except BaseException:
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
 
     def __getstate__(self) -> dict[str, Any]:
         """The state without what only training needs (optimiser, iterators, callbacks), on the CPU."""

@@ -4,6 +4,7 @@ __all__ = [
     "DataNotFoundError",
     "DeviceError",
     "DivergenceError",
+    "InSampleError",
     "InputError",
     "InputTypeError",
     "ParameterError",
@@ -40,6 +41,10 @@ class InputError(SktsError):
 
 class InputTypeError(InputError, TypeError):
     """The data are of a kind that cannot be used."""
+
+
+class InSampleError(InputError, NotImplementedError):
+    """Forecasts of the past were asked for; sktime knows this case as NotImplementedError."""
 
 
 class ParameterError(SktsError, TypeError):

@@ -1,14 +1,62 @@
 """Checks of the data that users bring, with errors in three parts."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from sklearn.utils._param_validation import InvalidParameterError, validate_parameter_constraints
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
-from skts.errors import InputError, InputTypeError
+from skts.errors import InputError, InputTypeError, ParameterError
 
-__all__ = ["check_series", "check_table", "check_weights", "check_windows"]
+__all__ = ["check_options", "check_params", "check_series", "check_table", "check_weights", "check_windows"]
 
+
+class _InvalidParameterError(ParameterError, InvalidParameterError):
+    """Our three parts, under the class that scikit-learn's checks look for."""
+
+
+def check_params(estimator: Any) -> None:
+    """Hold the constructor parameters against ``_parameter_constraints``.
+
+    Raises
+    ------
+    ParameterError
+        For the first one outside of its range.
+    """
+    _check(estimator._parameter_constraints, estimator.get_params(deep=False), type(estimator).__name__, "set_params")
+
+
+def check_options(
+    options: Mapping[str, Any] | None, constraints: Mapping[str, list[Any]], owner: str
+) -> dict[str, Any]:
+    """A copy of a dict parameter, its keys and values held against a table like ``_parameter_constraints``.
+
+    Raises
+    ------
+    ParameterError
+        If a key is unknown or a value is outside of its range.
+    """
+    options = dict(options or {})
+    unknown = sorted(map(str, set(options) - set(constraints)))
+    if unknown:
+        raise ParameterError(f"{owner} with keys among {sorted(constraints)}", f"{unknown}", "Remove or rename them.")
+    _check({key: constraints[key] for key in options}, options, owner, owner)
+    return options
+
+
+def _check(constraints: Mapping[str, list[Any]], params: dict[str, Any], owner: str, where: str) -> None:
+    try:
+        validate_parameter_constraints(dict(constraints), params, owner)
+    except InvalidParameterError as error:
+        expected, _, got = str(error).partition(" Got ")
+        name = expected.split("'")[1]
+        raise _InvalidParameterError(
+            f"valid parameters: {expected.rstrip('.')}", got.rstrip("."), f"Change it by {where}({name}=...)."
+        ) from None
+
+
+_LARGEST = 1e100  # the square of a larger value is near the end of float64
 _HINTS = {
     "NaN": "Impute missing values first, for instance with sklearn.impute.SimpleImputer.",
     "infinity": "Replace infinite values, or scale the data so that they fit into float32.",
@@ -97,13 +145,19 @@ def check_series(y: Any, *, min_rows: int = 2, name: str = "y") -> None:
     InputError
         If it is empty, too short, not finite, of the wrong rank, or its index is unsorted or has duplicates.
     """
+    if y is None:
+        raise InputTypeError("a time series", f"{name}=None", "Pass a DataFrame of time x variates.")
+    if isinstance(y, list) and y and all(hasattr(part, "columns") for part in y):
+        for number, part in enumerate(y):
+            check_series(part, min_rows=min_rows, name=f"{name}[{number}]")
+        return
     values = getattr(y, "values", y)
-    if not isinstance(values, np.ndarray):
+    if not hasattr(values, "dtype") or (isinstance(y, np.ndarray) and y.dtype.names):
         return
     got = f"{name} of shape {values.shape} and dtype {values.dtype}"
     if values.dtype == object and values.size and hasattr(values.flat[0], "__array__"):
         return  # sktime's nested panels hold a series in each cell
-    if values.dtype.kind not in "fiub" and not _numeric_columns(y):
+    if getattr(values.dtype, "kind", "O") not in "fiub" and not _numeric_columns(y):
         hint = "Encode or drop columns that hold words, dates or objects."
         raise InputTypeError("numbers, nothing categorical", got, hint)
     if values.ndim > (3 if y is values else 2) or values.ndim == 0:
@@ -111,13 +165,16 @@ def check_series(y: Any, *, min_rows: int = 2, name: str = "y") -> None:
     if values.size == 0:
         raise InputError("at least one variate and two time points", f"an empty {got}", "Check how it was selected.")
     _check_index(getattr(y, "index", None), min_rows, len(values) if values.ndim < 3 else values.shape[2], name)
-    if not np.isfinite(np.asarray(values, dtype=np.float64)).all():
-        bad = int((~np.isfinite(np.asarray(values, dtype=np.float64))).sum())
-        raise InputError(
-            "finite values",
-            f"{got} with {bad} that are NaN or infinite",
-            f"Fill them first, e.g. {name}.interpolate().",
-        )
+    columns = getattr(y, "columns", None)
+    if columns is not None and not columns.is_unique:
+        raise InputError("column names that differ", f"{name} with columns {list(columns)}", "Rename the columns.")
+    numbers = y.to_numpy(np.float64, na_value=np.nan) if hasattr(y, "to_numpy") else np.asarray(y, np.float64)
+    bad = int((~np.isfinite(numbers)).sum())
+    if bad:
+        hint = f"Fill them first, e.g. by {name}.interpolate()."
+        raise InputError("finite values", f"{got} with {bad} that are NaN or infinite", hint)
+    if np.abs(numbers).max() > _LARGEST:
+        raise InputError(f"values up to {_LARGEST:g}", f"{got} with {np.abs(numbers).max():g}", "Change the unit.")
 
 
 def _numeric_columns(y: Any) -> bool:
@@ -159,14 +216,14 @@ def check_windows(contexts: Any, length: int, n_variates: int) -> np.ndarray:
     InputTypeError, InputError
         If they are not numbers, not finite, too short or of another number of variates.
     """
-    expected = f"windows of shape (n_windows, at least {length}, {n_variates})"
-    try:
-        windows = np.asarray(contexts, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputTypeError(expected, f"{type(contexts).__name__} that is no numeric array", "Pass floats.") from error
-    got = f"an array of shape {windows.shape}"
-    if windows.ndim != 3 or windows.shape[2] != n_variates or windows.shape[1] < length:
+    expected = f"numeric windows of shape (n_windows, at least {length}, {n_variates})"
+    windows = np.asarray(contexts)
+    got = f"an array of shape {windows.shape} and dtype {windows.dtype}"
+    if windows.dtype.kind not in "fiub":
+        raise InputTypeError(expected, got, "Pass numbers.")
+    if windows.ndim != 3 or not len(windows) or windows.shape[2] != n_variates or windows.shape[1] < length:
         raise InputError(expected, got, "Stack the windows as (window, time, variate), oldest time first.")
+    windows = windows.astype(np.float64)
     if not np.isfinite(windows).all():
         raise InputError("finite values", f"{got} with NaN or infinite values", "Fill them first.")
     return np.ascontiguousarray(windows[:, -length:])

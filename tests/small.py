@@ -166,7 +166,7 @@ class SmallDensity(DensityMixin, TorchEstimator):
         check_is_fitted(self)
         X = self._scaled(check_table(self, X, reset=False), reset=False)
         log_density = self._forward(X, call=self._log_density).numpy()
-        return log_density - np.log(self.scale_).sum()
+        return log_density - np.float32(np.log(self.scale_).sum())
 
     def score(self, X, y=None):
         return self.score_samples(X).mean()

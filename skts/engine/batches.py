@@ -55,9 +55,9 @@ def as_tensor(array: Any) -> Tensor:
         return torch.from_numpy(array)
 
 
-def cut_last_part(length: int, fraction: float) -> int:
+def cut_last_part(length: int, fraction: float, at_least: int = 0) -> int:
     """Number of leading rows that remain when the last ``fraction`` of ``length`` rows is held out."""
-    return length - round(length * fraction)
+    return max(0, length - max(round(length * fraction), at_least)) if fraction > 0 else length
 
 
 def iterate(
@@ -128,12 +128,19 @@ class ArrayBatches:
         return None if self.sample_weight is None else _rows(self.sample_weight, self._where(index))
 
     def split(self, fraction: float, generator: torch.Generator) -> tuple[Self, Self | None]:
-        """Hold out a random part of the rows, at least one and never the last training row."""
+        """Hold out a random part of the rows, at least one and never the last training row.
+
+        Rows without weight would validate nothing; they stay in training.
+        """
         n = len(self)
+        order = torch.randperm(n, generator=generator)
+        weights = self.weights(order)
+        if weights is not None:
+            order = torch.cat([order[weights > 0], order[weights <= 0]])
+            n = int((weights > 0).sum())
         held_out = min(max(1, round(n * fraction)), n - 1) if fraction > 0 else 0
         if held_out < 1:
             return self, None
-        order = torch.randperm(n, generator=generator)
         valid, train = order[:held_out].sort().values, order[held_out:].sort().values
         return replace(self, index=self._where(train)), replace(self, index=self._where(valid))
 
@@ -192,10 +199,11 @@ class WindowBatches:
     def split(self, fraction: float, generator: torch.Generator) -> tuple[Self, Self | None]:
         """Hold out the last part in time of each series: validation foresees it, training never sees it.
 
-        Where the series of a panel are too short for that, some of the series are held out as a whole.
+        The part is at least one horizon long. Where the series of a panel are too short for that, some of them are held
+        out as a whole.
         """
         size, n_series = self.context + self.horizon, len(self.lengths)
-        cuts = [cut_last_part(n, fraction) for n in self.lengths]
+        cuts = [cut_last_part(n, fraction, self.horizon) for n in self.lengths]
         train = _starts(self.lengths, [0] * n_series, cuts, size)
         valid = _starts(self.lengths, [max(0, c - self.context) for c in cuts], self.lengths, size)
         if fraction > 0 and not (len(train) and len(valid)) and n_series > 1:

@@ -94,13 +94,14 @@ class BestWeights(Callback):
 
     def on_epoch_end(self, net: EngineNet, **_: Any) -> None:  # noqa: D102
         row = net.history[-1]
-        if not math.isfinite(row["train_loss"]) or not math.isfinite(row.get("valid_loss", 0.0)):
+        if net.diverged:
             net.stop_reason = "divergence"
             return
         if "valid_loss" not in row:
             return
         better = row["valid_loss"] < self._best
         net.history.record("best", better)
+        net.history.record("valid_loss_best", better)  # the name under which skorch's Checkpoint looks for it
         if better:
             self._best, self._since = row["valid_loss"], 0
             self._keep(net)
@@ -162,6 +163,7 @@ class FitTask:
             self.context.call_on_fit_task_end(
                 estimator=self.estimator, X=self.X, y=self.y, reconstruction_attributes=dict
             )
+        self.X = self.y = None  # the net remembers its callbacks; it must not keep the data alive
 
 
 class SklearnBridge(Callback):

@@ -1,6 +1,5 @@
 """What a fit cost: seconds, CPU seconds, memory."""
 
-import resource
 import sys
 import time
 from pathlib import Path
@@ -63,6 +62,10 @@ def _peak() -> int:
     try:
         return _status("VmHWM")
     except OSError:
+        try:
+            import resource
+        except ImportError:  # Windows counts nothing
+            return 0
         unit = 1 if sys.platform == "darwin" else 1024
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 

@@ -33,7 +33,7 @@ def resolve_device(name: str) -> torch.device:
         raise DeviceError(
             f"device to be 'auto' or one of {available}", repr(name), "Pass device='auto' or device='cpu'."
         ) from error
-    absent = device.type not in available and device.type != "meta"
+    absent = device.type not in available
     if absent or (device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()):
         raise DeviceError(
             f"a device of this machine, one of {available}",

@@ -1,5 +1,6 @@
 """The skorch net underneath: skorch's loop, callbacks and history around a step over whole-tensor batches."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -102,20 +103,32 @@ class EngineNet(skorch.NeuralNet):
             if hooked:
                 self.history.record_batch(f"{prefix}_loss", loss.item())
                 self.history.record_batch(f"{prefix}_batch_size", n)
-                self.notify("on_batch_end", batch=batch, training=training, loss=loss)
+                self.notify("on_batch_end", batch=batch, training=training, loss=loss, y_pred=None)
             if training and self.out_of_time:
                 break
-        self.history.record(f"{prefix}_loss", (total / max(weight, 1e-12)).item())
+        mean = (total / max(weight, 1e-12)).item()
+        if not hooked:  # skorch's file-writing callbacks expect at least one row of batches
+            self.history.new_batch()
+            self.history.record_batch(f"{prefix}_loss", mean)
+        self.history.record(f"{prefix}_loss", mean)
         self.history.record(f"{prefix}_batch_count", number + 1)
 
     def mean_loss(self, batches: Batches) -> float:
         """Mean loss over the samples, without training."""
         self._set_training(False)
-        total = 0.0
+        total, weight = 0.0, 0.0
         for batch, weights, n in self.get_iterator(batches):
             batch = tuple(t.to(self.settings.device) for t in batch)
-            total += self._valid_batch(batch, weights).item() * n
-        return total / len(batches)
+            mass = n if weights is None else float(weights.sum())
+            total += self._valid_batch(batch, weights).item() * mass
+            weight += mass
+        return total / weight
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the last epoch's losses are not finite."""
+        losses = [v for k, v in (self.history[-1] if self.history else {}).items() if k in ("train_loss", "valid_loss")]
+        return not all(math.isfinite(v) for v in losses)
 
     @property
     def out_of_time(self) -> bool:
@@ -142,11 +155,14 @@ class EngineNet(skorch.NeuralNet):
         with torch.autocast(self.settings.device.type, dtype=dtype, enabled=dtype != torch.float32):
             loss = self.loss(self.module_, *batch)
         if weights is not None:
+            assert loss.ndim, "sample weights need a loss of one value for each sample"
             weights = weights.to(loss.device)
             return (loss * weights).sum() / weights.sum().clamp_min(1e-12)
         return loss.mean() if loss.ndim else loss
 
     def _set_learning_rate(self, part_of_epoch: float) -> None:
+        if self.settings.schedule == "constant":
+            return  # a callback may set it
         progress = (len(self.history) - 1 + part_of_epoch) / self.max_epochs
         factor = SCHEDULES[self.settings.schedule](min(progress, 1.0))
         for group, base in zip(self.optimizer_.param_groups, self._base_lrs, strict=True):

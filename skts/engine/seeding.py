@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from sklearn.utils import check_random_state
 
@@ -16,7 +17,12 @@ _LOCK = threading.RLock()
 
 
 def draw_seed(random_state: Any) -> int:
-    """One seed from whatever scikit-learn accepts as ``random_state``."""
+    """One seed from whatever scikit-learn accepts as ``random_state``; None draws fresh entropy.
+
+    scikit-learn's reading of None, numpy's global generator, would move a generator that is not ours.
+    """
+    if random_state is None:
+        return int(np.random.default_rng().integers(2**31 - 1))
     return int(check_random_state(random_state).randint(2**31 - 1))
 
 

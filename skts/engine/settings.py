@@ -2,16 +2,27 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from numbers import Real
 from typing import Any, Self
 
 import torch
+from sklearn.utils._param_validation import Interval, StrOptions
 
 from skts.engine.optimization import OPTIMIZERS, SCHEDULES
-from skts.errors import ParameterError
+from skts.validation import check_options
 
 __all__ = ["PRECISIONS", "TrainSettings"]
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+# What net_kwargs may set.
+_RARE: dict[str, list[Any]] = {
+    "optimizer": [StrOptions(set(OPTIMIZERS))],
+    "weight_decay": [Interval(Real, 0, None, closed="left")],
+    "schedule": [StrOptions(set(SCHEDULES))],
+    "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
+    "precision": [StrOptions(set(PRECISIONS))],
+}
 
 
 @dataclass(frozen=True)
@@ -47,7 +58,8 @@ class TrainSettings:
     weight_decay : float
         Decay of weight matrices; key of ``net_kwargs``.
     schedule : {"cosine", "constant"}
-        Course of the learning rate (cosine: 5 % warm-up, then to zero at ``max_epochs``); key of ``net_kwargs``.
+        Course of the learning rate (cosine: 5 % warm-up, then to zero at ``max_epochs``); key of ``net_kwargs``. A
+        callback that sets learning rates needs "constant".
     clip_norm : float or None
         Bound of the gradient's norm; key of ``net_kwargs``.
     precision : {"float32", "bfloat16"}
@@ -71,35 +83,15 @@ class TrainSettings:
     clip_norm: float | None = 1.0
     precision: str = "float32"
 
-    RARE = ("optimizer", "weight_decay", "schedule", "clip_norm", "precision")
-
     def with_rare(self, net_kwargs: Mapping[str, Any] | None) -> Self:
         """The settings with the keys of ``net_kwargs`` on top.
 
         Raises
         ------
         ParameterError
-            If a key is unknown or a value is none of the choices.
+            If a key is unknown or a value is outside of its range.
         """
-        rare = dict(net_kwargs or {})
-        unknown = sorted(set(rare) - set(self.RARE))
-        if unknown:
-            raise ParameterError(
-                f"net_kwargs with keys among {list(self.RARE)}", f"{unknown}", "Remove or rename these keys."
-            )
-        choices: dict[str, Mapping[str, Any]] = {
-            "optimizer": OPTIMIZERS,
-            "schedule": SCHEDULES,
-            "precision": PRECISIONS,
-        }
-        for key, allowed in choices.items():
-            if key in rare and rare[key] not in allowed:
-                raise ParameterError(
-                    f"net_kwargs[{key!r}] to be one of {list(allowed)}",
-                    repr(rare[key]),
-                    "Choose one of these names.",
-                )
-        return replace(self, **rare)
+        return replace(self, **check_options(net_kwargs, _RARE, "net_kwargs"))
 
     def changed(self, **changes: Any) -> Self:
         """A copy with some fields changed."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
-from skorch.callbacks import Callback
+from skorch.callbacks import BatchScoring, Callback, EpochScoring
 from torch import nn
 
 from skts.engine.batches import Batches
@@ -43,9 +43,9 @@ class TrainResult:
 class TrainingInterrupted(KeyboardInterrupt):
     """Ctrl-C during training. The module holds the best weights so far; ``result`` says what was done."""
 
-    def __init__(self, result: TrainResult) -> None:
+    def __init__(self, result: TrainResult | None = None) -> None:
         super().__init__("training was interrupted; the best weights so far are in place")
-        self.result = result
+        self.result = result or TrainResult()
 
 
 def train(
@@ -89,28 +89,29 @@ def train(
     assert len(batches), "train needs at least one sample; the estimator's checks let an empty set through"
     best = BestWeights(settings.patience)
     row = EpochRow(settings.stage, settings.verbose)
-    callbacks: list[tuple[str, Callback]] = [("row", row), ("best", best)]
+    callbacks: list[tuple[str, Callback]] = [("skts_row", row), ("skts_best", best)]
     if bridge is not None:
-        callbacks.append(("sklearn", bridge))
-    callbacks += [*_users(settings.callbacks), ("stop", Stop())]
+        callbacks.append(("skts_bridge", bridge))
+    callbacks += [*_users(settings.callbacks), ("skts_stop", Stop())]
     net = EngineNet(module, loss, settings, callbacks)
     result = TrainResult(net=net)
     net.initialize()
     try:
         net.notify("on_train_begin", X=batches, y=valid)
         result.stopped_by = _loop(net, batches, valid)
+        with contextlib.suppress(StopTraining):
+            net.notify("on_train_end", X=batches, y=valid)
     except KeyboardInterrupt:
         result.stopped_by = "interrupt"
     finally:
         result.history = [_plain(row) for row in net.history if "train_loss" in row and "stage" in row]
         found = best.restore(module)
         module.eval()
-    with contextlib.suppress(StopTraining, KeyboardInterrupt):
-        net.notify("on_train_end", X=batches, y=valid)
     if result.stopped_by == "interrupt":
         raise TrainingInterrupted(result)
-    if result.stopped_by == "divergence":
-        _report_divergence(result, found, settings)
+    if net.diverged or not _finite(module):
+        result.stopped_by = "divergence"
+        _report_divergence(result, found and _finite(module), settings)
     return result
 
 
@@ -131,17 +132,27 @@ def _loop(net: EngineNet, batches: Batches, valid: Batches | None) -> str:
 
 def _users(callbacks: Sequence[Any]) -> list[tuple[str, Callback]]:
     """Clones of the user's callbacks under names of their own."""
-    named = []
-    for number, entry in enumerate(callbacks or ()):
-        name, callback = entry if isinstance(entry, tuple) else (f"user_{number}", entry)
-        if not isinstance(callback, Callback):
+    named: dict[str, Callback] = {}
+    for number, entry in enumerate(callbacks):
+        pair = entry if isinstance(entry, tuple) else (f"user_{number}", entry)
+        if len(pair) != 2 or not isinstance(pair[1], Callback) or pair[0] in named:
             raise ParameterError(
-                "callbacks to be a list of skorch callbacks or (name, callback) pairs",
-                f"{callback!r} of type {type(callback).__name__} at position {number}",
+                "callbacks to be a list of skorch callbacks or (name, callback) pairs with names of their own",
+                f"{entry!r} of type {type(entry).__name__} at position {number}",
                 "Derive it from skorch.callbacks.Callback, or use set_callbacks(...) for scikit-learn's callbacks.",
             )
-        named.append((name, clone(callback, safe=False)))
-    return named
+        if isinstance(pair[1], EpochScoring | BatchScoring):
+            raise ParameterError(
+                "callbacks that need no dataset of skorch's kind",
+                f"{type(pair[1]).__name__} at position {number}",
+                "Scores by epoch come from scikit-learn: set_callbacks(ScoringMonitor(scoring=...)).",
+            )
+        named[pair[0]] = clone(pair[1], safe=False)
+    return list(named.items())
+
+
+def _finite(module: nn.Module) -> bool:
+    return all(bool(p.isfinite().all()) for p in module.parameters())
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:

@@ -77,7 +77,7 @@ class LinearForecaster(WindowForecaster):
         super().__init__()
 
     def _fit_windows(self, series: list[np.ndarray]) -> None:
-        self.center_, self.scale_ = training_scale(series, self.validation_fraction)
+        self.center_, self.scale_ = training_scale(series, self.validation_fraction, self.horizon_)
         if hasattr(self, "pretrained_"):
             self.coef_ = self.pretrained_["coef"]
             return
@@ -90,6 +90,10 @@ class LinearForecaster(WindowForecaster):
     def _forecast(self, contexts: np.ndarray) -> np.ndarray:
         scaled = (contexts - self.center_) / self.scale_
         return linear_forecast(scaled, self.coef_) * self.scale_ + self.center_
+
+    @property
+    def _tied_to_variates(self) -> bool:
+        return self.kind == "linear per variate"
 
     def _get_pretrained(self) -> dict[str, Any]:
         return {"coef": self.coef_}

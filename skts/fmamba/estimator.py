@@ -1,7 +1,7 @@
 """FMambaForecaster: the network of :mod:`skts.fmamba.module` as an sktime forecaster."""
 
-from inspect import signature
-from numbers import Integral
+import warnings
+from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from skts.base import TorchEstimatorMixin
 from skts.engine import FitRun, TrainingInterrupted, WindowBatches
-from skts.errors import ParameterError
+from skts.errors import InputError, ParameterError
 from skts.fmamba.attention import KERNELS, NORMS
 from skts.fmamba.baselines import LinearForecaster
 from skts.fmamba.guard import NETWORK, Guard, choose
@@ -19,6 +19,7 @@ from skts.fmamba.linear import KINDS, linear_forecast
 from skts.fmamba.module import PRESETS, FMambaNet
 from skts.fmamba.scaling import training_scale
 from skts.interop import WindowForecaster
+from skts.validation import check_options
 
 __all__ = ["FMambaForecaster"]
 
@@ -83,7 +84,7 @@ class FMambaForecaster(TorchEstimatorMixin, WindowForecaster):
 
     Attributes
     ----------
-    selected_ : dict of str to str
+    selected_ : dict of column to str
         The candidate that forecasts each variate: "network", "linear", "linear per variate" or "last value".
     guard_errors_ : dict of str to numpy.ndarray of shape (n_variates,)
         Validation mean squared error of each candidate in standardised units; empty without guard.
@@ -100,7 +101,8 @@ class FMambaForecaster(TorchEstimatorMixin, WindowForecaster):
     n_iter_ : int
         Number of epochs.
     stopped_by_ : str
-        "max_epochs", "patience", "max_time", "callback", "interrupt" or "divergence".
+        "max_epochs", "patience", "max_time", "callback", "interrupt", "divergence", or "pretrained" where the series
+        are too short to improve on pretrained weights.
     device_ : str
         Where it was trained.
     cost_ : dict
@@ -142,7 +144,7 @@ class FMambaForecaster(TorchEstimatorMixin, WindowForecaster):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "context_length": [Interval(Integral, 1, None, closed="left")],
         "d_model": [Interval(Integral, 1, None, closed="left")],
-        "n_layers": [Interval(Integral, 1, None, closed="left")],
+        "n_layers": [Interval(Integral, 1, 1000, closed="both")],
         "attention": [StrOptions({"auto", *KERNELS}), None],
         "mamba": [StrOptions({"bi", "uni"}), None],
         "variant": [StrOptions(set(PRESETS))],
@@ -199,16 +201,15 @@ class FMambaForecaster(TorchEstimatorMixin, WindowForecaster):
         super().__init__()
 
     def fit(self, y: Any, X: Any = None, fh: Any = None) -> Self:  # noqa: D102  (the docstring is WindowForecaster's)
-        with self._keeping_last_state():
-            if self.warm_start and hasattr(self, "module_"):
-                self._start_from = self.module_.state_dict()
-            try:
-                return super().fit(y, X=X, fh=fh)
-            except TrainingInterrupted:
-                self._state = "fitted"
-                raise
-            finally:
-                self.__dict__.pop("_start_from", None)
+        if self.warm_start and hasattr(self, "module_"):
+            self._start_from = self.module_.state_dict()
+        try:
+            return super().fit(y, X=X, fh=fh)
+        except TrainingInterrupted:
+            self._state = "fitted"
+            raise
+        finally:
+            self.__dict__.pop("_start_from", None)
 
     def baselines(self) -> dict[str, LinearForecaster]:
         """The simple forecasters to hold this one against, unfitted."""
@@ -221,7 +222,7 @@ class FMambaForecaster(TorchEstimatorMixin, WindowForecaster):
         self._fit_torch(series, start_from=pretrained.get("weights", self.__dict__.get("_start_from")))
 
     def _describe(self, series: list[np.ndarray]) -> WindowBatches:
-        self.center_, self.scale_ = training_scale(series, self.validation_fraction)
+        self.center_, self.scale_ = training_scale(series, self.validation_fraction, self.horizon_)
         scaled = [((s - self.center_) / self.scale_).astype(np.float32) for s in series]
         lengths = {"context_length": self.context_length_, "horizon": self.horizon_}
         pretrained = getattr(self, "pretrained_", {})
@@ -240,8 +241,16 @@ class FMambaForecaster(TorchEstimatorMixin, WindowForecaster):
         train, valid = batches.split(self.validation_fraction, torch.Generator().manual_seed(run.settings.seed))
         if pretrained is not None and valid is None:
             # Nothing to hold a fine-tuned network against: the pretrained one stands.
+            run.stopped_by = "pretrained"
             self._guard = _fitting(pretrained["guard"], self.n_variates_) or self._guard
             return
+        if valid is None and self.validation_fraction > 0:
+            warnings.warn(
+                f"The longest series has {max(batches.lengths)} time points, too few for a validation part: neither "
+                "early stopping nor the guard can work. A LinearForecaster may do better.",
+                UserWarning,
+                stacklevel=2,
+            )
         run.train(module, train, self._loss, valid=valid, keep_start=pretrained is not None)
         if self.guard is not None and valid is not None:
             self._guard = choose(train, valid, self._validation_errors(run, module, valid))
@@ -249,7 +258,7 @@ class FMambaForecaster(TorchEstimatorMixin, WindowForecaster):
     def _finalise(self, *args: Any) -> None:
         super()._finalise(*args)
         guard = self.__dict__.pop("_guard")
-        self.selected_ = dict(zip(map(str, self.context_.columns), guard.selected, strict=True))
+        self.selected_ = dict(zip(self.context_.columns, guard.selected, strict=True))
         self.guard_errors_, self.guard_coef_ = guard.errors, guard.coef
 
     def _validation_errors(self, run: FitRun, module: nn.Module, valid: WindowBatches) -> Tensor:
@@ -264,6 +273,12 @@ class FMambaForecaster(TorchEstimatorMixin, WindowForecaster):
 
     def _forecast(self, contexts: np.ndarray) -> np.ndarray:
         scaled = (contexts - self.center_) / self.scale_
+        if np.abs(scaled).max() > _FARTHEST:
+            raise InputError(
+                f"windows within {_FARTHEST:g} standard deviations of the training data",
+                f"{np.abs(scaled).max():g}",
+                "Check their unit and the order of the variates.",
+            )
         by_network = np.asarray([name == NETWORK for name in self.selected_.values()])
         if by_network.any():
             forecast = self._forward(scaled.astype(np.float32)).double().numpy()
@@ -286,9 +301,19 @@ class FMambaForecaster(TorchEstimatorMixin, WindowForecaster):
 
     def _wiring(self) -> dict[str, Any]:
         """The network's keywords from ``attention``, ``mamba``, ``variant`` and ``module_kwargs``."""
-        rare = dict(self.module_kwargs or {})
-        _check_rare(rare, self.d_model)
+        rare = check_options(self.module_kwargs, _RARE, "module_kwargs")
+        heads = rare.get("n_heads", 8)
+        if self.d_model % heads:
+            raise ParameterError(
+                "d_model to be a multiple of the number of attention heads",
+                f"d_model={self.d_model} with n_heads={heads}",
+                "Change d_model, or pass module_kwargs={'n_heads': ...}.",
+            )
         return {"attention": self.attention, "mamba": self.mamba, **PRESETS[self.variant], **rare}
+
+    @property
+    def _tied_to_variates(self) -> bool:
+        return (self.module_kwargs or {}).get("pos_embed") == "variate"
 
     @classmethod
     def get_test_params(cls, parameter_set: str = "default") -> list[dict[str, Any]]:
@@ -308,27 +333,24 @@ class FMambaForecaster(TorchEstimatorMixin, WindowForecaster):
         ]
 
 
-_RARE = set(signature(FMambaNet.__init__).parameters) - {
-    *("self", "context_length", "horizon", "n_variates", "d_model", "n_layers", "attention", "mamba")
+_FARTHEST = 1e12  # beyond it, the variance of a window leaves float32
+_COUNT = [Interval(Integral, 1, None, closed="left")]
+# What module_kwargs may set.
+_RARE: dict[str, list[Any]] = {
+    "d_ff": [*_COUNT, None],
+    "n_heads": _COUNT,
+    "n_features": [*_COUNT, None],
+    "attention_norm": [StrOptions(set(NORMS))],
+    "gated": ["boolean"],
+    "d_state": _COUNT,
+    "d_conv": _COUNT,
+    "expand": _COUNT,
+    "pos_embed": [StrOptions({"none", "time", "variate"})],
+    "instance_norm": ["boolean"],
+    "mlp_embed": ["boolean"],
+    "dropout": [Interval(Real, 0, 1, closed="left")],
+    "norm": [StrOptions({"post", "pre"})],
 }
-_CHOICES = {"attention_norm": NORMS, "pos_embed": ("none", "time", "variate"), "norm": ("post", "pre")}
-
-
-def _check_rare(rare: dict[str, Any], d_model: int) -> None:
-    unknown = sorted(set(rare) - _RARE)
-    if unknown:
-        raise ParameterError(f"module_kwargs with keys among {sorted(_RARE)}", f"{unknown}", "Remove or rename them.")
-    for key, allowed in _CHOICES.items():
-        if rare.get(key, allowed[0]) not in allowed:
-            got = f"module_kwargs[{key!r}]={rare[key]!r}"
-            raise ParameterError(f"one of {allowed}", got, "Choose one of these names.")
-    heads = rare.get("n_heads", 8)
-    if d_model % heads:
-        raise ParameterError(
-            "d_model to be a multiple of the number of attention heads",
-            f"d_model={d_model} with n_heads={heads}",
-            "Change d_model, or pass module_kwargs={'n_heads': ...}.",
-        )
 
 
 def _fitting(guard: dict[str, Any], n_variates: int) -> Guard | None:

@@ -9,7 +9,7 @@ from skts.engine import cut_last_part
 __all__ = ["training_scale"]
 
 
-def training_scale(series: Sequence[np.ndarray], held_out: float) -> tuple[np.ndarray, np.ndarray]:
+def training_scale(series: Sequence[np.ndarray], held_out: float, horizon: int) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of each variate over all series less their last part.
 
     Parameters
@@ -18,12 +18,14 @@ def training_scale(series: Sequence[np.ndarray], held_out: float) -> tuple[np.nd
         Raw values.
     held_out : float
         Fraction of each series that validation holds out at its end.
+    horizon : int
+        Rows that it holds out at least.
 
     Returns
     -------
     center, scale : arrays of shape (n_variates,)
         A constant variate has scale 1.
     """
-    rows = np.concatenate([s[: max(1, cut_last_part(len(s), held_out))] for s in series])
+    rows = np.concatenate([s[: max(1, cut_last_part(len(s), held_out, horizon))] for s in series])
     scale = rows.std(axis=0)
     return rows.mean(axis=0), np.where(scale > 1e-12 * np.abs(rows).max(axis=0), scale, 1.0)

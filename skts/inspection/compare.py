@@ -132,6 +132,8 @@ def _sklearn_trials(model: Any, data: Any, cv: Any, scoring: Any) -> Iterator[di
 def _forecast_trials(model: Any, data: Any, cv: Any, scoring: Any) -> Iterator[dict[str, float]]:
     teaching, y = data if isinstance(data, tuple) else (None, data)
     y = y.to_frame() if isinstance(y, pd.Series) else pd.DataFrame(y)
+    if scoring is not None and not callable(scoring):
+        raise InputError("scoring(y_true, y_pred)", f"scoring={scoring!r}", "Pass a function of two arrays.")
     for past, future in _folds(y, cv):
         steps = np.arange(1, _steps(future) + 1)
 
@@ -142,9 +144,9 @@ def _forecast_trials(model: Any, data: Any, cv: Any, scoring: Any) -> Iterator[d
             return forecaster.fit(past, fh=steps)
 
         forecast, cost = _measured(fit, lambda fitted: fitted.predict())
-        aligned = forecast.reindex(future.index).to_numpy()
+        # By position, not by label: the steps are the same, and an index with holes has no labels for them.
         score = scoring or _standardised_error(past if teaching is None else teaching)
-        yield {"score": float(score(future.to_numpy(), aligned)), **cost}
+        yield {"score": float(score(future.to_numpy(), np.asarray(forecast).reshape(future.shape))), **cost}
 
 
 def _folds(y: pd.DataFrame, cv: Any) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:

@@ -9,9 +9,11 @@ from sklearn.utils import Tags, TargetTags
 from sktime.datatypes import get_cutoff
 from sktime.forecasting.base import BaseForecaster, ForecastingHorizon
 
-from skts.base import check_params
+from skts.base import keeping_last_state
+from skts.engine import cut_last_part
 from skts.errors import InputError, InputTypeError
-from skts.validation import check_series, check_windows
+from skts.interop.horizon import checked_horizon, steps_after
+from skts.validation import check_params, check_series, check_windows
 
 __all__ = ["WindowForecaster"]
 
@@ -95,6 +97,11 @@ class WindowForecaster(BaseForecaster):
     def _get_pretrained(self) -> dict[str, Any]:
         raise TypeError(f"{type(self).__name__} has to define _get_pretrained")
 
+    @property
+    def _tied_to_variates(self) -> bool:
+        """Whether the model has weights of its own for each variate."""
+        return False
+
     # ---- sktime's interface -------------------------------------------------------------------------------------
 
     def fit(self, y: Any, X: Any = None, fh: Any = None) -> Self:
@@ -120,7 +127,60 @@ class WindowForecaster(BaseForecaster):
             If y is empty, too short, not numeric, not finite, or its index is unsorted or has duplicates.
         """
         check_series(y)
-        return super().fit(y, X=X, fh=fh)
+        with keeping_last_state(self):
+            return super().fit(y, X=X, fh=checked_horizon(fh))
+
+    def predict(self, fh: Any = None, X: Any = None) -> Any:
+        """Forecast the steps after the last row that was seen.
+
+        Parameters
+        ----------
+        fh : int, sequence of int or ForecastingHorizon, optional
+            Steps 1 or later, or times after the end of every series; those of ``fit`` by default.
+        X : ignored
+            Exogenous data are not used.
+
+        Returns
+        -------
+        same kind as y in fit
+            Forecasts, indexed by their times.
+
+        Raises
+        ------
+        InputError
+            If a step is not in the future, or the horizon does not fit the index.
+        """
+        horizon = checked_horizon(fh)
+        if horizon is not None and self.is_fitted:
+            steps_after(horizon, self.cutoff)
+        with keeping_last_state(self):
+            return super().predict(fh=horizon, X=X)
+
+    def pretrain(self, y: Any, X: Any = None, fh: Any = None) -> Self:
+        """Learn from all series of a panel; ``fit`` then continues from there for the series it is given.
+
+        Parameters
+        ----------
+        y : panel or hierarchical container
+            Series to learn from.
+        X : ignored
+            Exogenous data are not used.
+        fh : int, sequence of int or ForecastingHorizon, optional
+            Its largest step is how many steps the model forecasts at once.
+
+        Returns
+        -------
+        self
+            The pretrained forecaster; it can forecast once ``fit`` has seen a series.
+
+        Raises
+        ------
+        InputError, InputTypeError
+            If y is no panel that can be learned from.
+        """
+        check_series(y)
+        with keeping_last_state(self):
+            return super().pretrain(y, X=X, fh=checked_horizon(fh))
 
     def update(self, y: Any, X: Any = None, update_params: bool = True) -> Self:
         """Move the forecast origin to the end of newer rows.
@@ -138,17 +198,18 @@ class WindowForecaster(BaseForecaster):
         -------
         self
             The forecaster with its new cutoff.
+
+        Raises
+        ------
+        InputError, InputTypeError
+            If the rows are not finite numbers, have other columns or another index, leave a gap after those seen so
+            far, or lie before them.
         """
         self.check_is_fitted()
-        if hasattr(y, "__len__") and len(y):
+        if not hasattr(y, "__len__") or len(y):
             check_series(y, min_rows=1)
-        before = self.__dict__.copy()
-        try:
+        with keeping_last_state(self):
             return super().update(y, X=X, update_params=update_params)
-        except Exception:
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
 
     def predict_windows(self, contexts: Any, X: Any = None) -> np.ndarray:
         """Forecast windows of raw values, without any index.
@@ -177,14 +238,21 @@ class WindowForecaster(BaseForecaster):
         check_params(self)
         frames = _instances(y)
         series = [frame.to_numpy(dtype=np.float64) for frame in frames.values()]
-        wanted = self.horizon or (_DEFAULT_HORIZON if fh is None else int(self._steps(fh, self.cutoff).max()))
+        wanted = self.horizon or (_DEFAULT_HORIZON if fh is None else int(steps_after(fh, self.cutoff).max()))
         pretrained = getattr(self, "pretrained_", None)
         self.n_variates_ = series[0].shape[1]
         if pretrained is None:
             longest = max(map(len, series))
-            self.context_length_, self.horizon_ = window_lengths(longest, self.context_length, wanted)
+            lengths = window_lengths(longest, self.context_length, wanted, self.validation_fraction)
         else:
-            self.context_length_, self.horizon_ = pretrained["context_length"], pretrained["horizon"]
+            lengths = pretrained["context_length"], pretrained["horizon"]
+            if self._tied_to_variates and pretrained["n_variates"] != self.n_variates_:
+                raise InputError(
+                    f"the {pretrained['n_variates']} variates of pretrain",
+                    f"{self.n_variates_}",
+                    "Its weights belong to single variates: pass the same ones.",
+                )
+        self.context_length_, self.horizon_ = lengths
         self.context_ = _last_rows(y, self.context_length_)
         self._fit_windows(series)
         return self
@@ -195,14 +263,14 @@ class WindowForecaster(BaseForecaster):
             teacher.pretrained_ = self.pretrained_
         teacher._set_cutoff_from_y(y)
         teacher._fit(y, X, fh)
-        lengths = {"context_length": teacher.context_length_, "horizon": teacher.horizon_}
-        self.pretrained_ = {**lengths, **teacher._get_pretrained()}
+        sizes = {name: getattr(teacher, name + "_") for name in ("context_length", "horizon", "n_variates")}
+        self.pretrained_ = {**sizes, **teacher._get_pretrained()}
         return self
 
     def _predict(self, fh: ForecastingHorizon, X: Any) -> pd.DataFrame:
         frames = _instances(self.context_)
         cutoffs = {key: _cutoff(frame, self.cutoff) for key, frame in frames.items()}
-        steps = {key: self._steps(fh, cutoff) for key, cutoff in cutoffs.items()}
+        steps = {key: steps_after(fh, cutoff, key) for key, cutoff in cutoffs.items()}
         contexts = np.stack([_padded(frame.to_numpy(np.float64), self.context_length_) for frame in frames.values()])
         forecasts = self._rollout(contexts, max(int(s.max()) for s in steps.values()))
         parts = {}
@@ -216,23 +284,60 @@ class WindowForecaster(BaseForecaster):
 
         Contexts are laid out afresh: another memory order would change the last digits.
         """
-        known, length = contexts, contexts.shape[1]
-        while known.shape[1] - length < n_steps:
-            known = np.concatenate([known, self._forecast(np.ascontiguousarray(known[:, -length:]))], axis=1)
-        return known[:, length : length + n_steps]
+        length, blocks = contexts.shape[1], []
+        while sum(block.shape[1] for block in blocks) < n_steps:
+            contexts = np.ascontiguousarray(contexts[:, -length:])
+            blocks.append(self._forecast(contexts))
+            contexts = np.concatenate([contexts, blocks[-1]], axis=1)
+        return np.concatenate(blocks, axis=1)[:, :n_steps]
 
     def _update(self, y: pd.DataFrame, X: Any = None, update_params: bool = True) -> Self:
-        missing = list(set(self.context_.columns) ^ set(y.columns))
-        if missing:
+        if set(self.context_.columns) != set(y.columns):
             raise InputError(
-                f"the columns of fit, {list(self.context_.columns)}",
-                f"{list(y.columns)}",
-                "Rename or add columns.",
+                f"the columns of fit, {list(self.context_.columns)}", f"{list(y.columns)}", "Rename or add columns."
             )
-        joined = pd.concat([self.context_, y[self.context_.columns]])
-        joined = joined[~joined.index.duplicated(keep="last")].sort_index()
-        self.context_ = _last_rows(joined, self.context_length_)
+        if y.index.nlevels != self.context_.index.nlevels:
+            raise InputError(
+                "as many index levels as in fit", f"{y.index.nlevels} levels", "Pass the same kind of data."
+            )
+        seen, new = _instances(self.context_), _instances(y[self.context_.columns])
+        for key, frame in new.items():
+            seen[key] = self._continued(seen[key], frame, key) if key in seen else frame
+        self.context_ = _last_rows(_joined(seen, self.context_.index.names), self.context_length_)
+        self._set_cutoff_from_y(self.context_)
         return self
+
+    def _continued(self, seen: pd.DataFrame, new: pd.DataFrame, key: Any) -> pd.DataFrame:
+        """A series with newer rows behind it; rows for times that were seen replace them."""
+        if str(self._y_mtype_last_seen).startswith("np"):  # arrays carry no times: their rows follow those seen
+            start = seen.index[-1] + 1
+            new = new.set_axis(pd.RangeIndex(start, start + len(new)))
+        where = f"rows of {key}" if key != () else "rows"
+        if type(new.index) is not type(seen.index) and new.index.dtype != seen.index.dtype:
+            raise InputError(
+                f"an index like that of fit, {seen.index.dtype}", f"{new.index.dtype}", "Convert the index."
+            )
+        if new.index[-1] < seen.index[0]:
+            raise InputError(f"rows after {seen.index[-1]}", f"{where} up to {new.index[-1]}", "Pass newer rows.")
+        later = new.index[new.index > seen.index[-1]]
+        cutoff = _cutoff(seen, self._cutoff_before_update)
+        if len(later) and _next_time(cutoff) is not None and later[0] > _next_time(cutoff):
+            got = f"{where} from {later[0]}"
+            raise InputError(f"rows from {_next_time(cutoff)} on", got, "Fill the gap, or fit on the newer rows.")
+        joined = pd.concat([seen, new])
+        return joined[~joined.index.duplicated(keep="last")].sort_index()
+
+    def _update_y_X(self, y: Any, X: Any = None, enforce_index_type: Any = None) -> None:
+        # sktime moves the cutoff to the end of the new rows first; they may be fewer series, or older, than those seen.
+        self._cutoff_before_update = self._cutoff
+        super()._update_y_X(y, X, enforce_index_type)
+
+    def _check_fh(self, fh: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super()._check_fh(fh, *args, **kwargs)
+        except AssertionError as error:  # sktime compares the horizon with the index, and only asserts its kind
+            got = f"{fh} for an index of {self.cutoff.dtype}"
+            raise InputError("a forecasting horizon of the kind of the index", got, "Pass steps 1, 2, ...") from error
 
     def _check_X_y(self, X: Any = None, y: Any = None, **kwargs: Any) -> Any:
         try:
@@ -260,19 +365,18 @@ class WindowForecaster(BaseForecaster):
             state = {**state, "_fh": ForecastingHorizon(fh["values"], is_relative=fh["is_relative"])}
         self.__dict__.update(state)
 
-    @staticmethod
-    def _steps(fh: ForecastingHorizon, cutoff: Any) -> np.ndarray:
-        """The horizon as numbers of steps after the cutoff."""
-        return np.asarray(fh.to_relative(cutoff).to_pandas(), dtype=np.int64)
+    _persisted: ClassVar[tuple[str, ...]] = _BOOKS
 
 
-def window_lengths(n_rows: int, context_length: int, horizon: int) -> tuple[int, int]:
-    """Context and horizon that a series of ``n_rows`` can teach: windows to learn from must remain.
+def window_lengths(n_rows: int, context_length: int, horizon: int, held_out: float) -> tuple[int, int]:
+    """Context and horizon that a series of ``n_rows`` can teach.
 
-    The horizon takes at most half of the rows, the context at most half of what remains.
+    A validation part of at least one horizon and windows to learn from must remain: the horizon takes at most a third
+    of the rows, the context at most half of what is left of the training part.
     """
-    horizon = min(horizon, max(1, n_rows // 2))
-    return min(context_length, max(1, (n_rows - horizon) // 2)), horizon
+    horizon = min(horizon, max(1, n_rows // 3))
+    left = cut_last_part(n_rows, held_out, horizon) - horizon
+    return min(context_length, max(1, left // 2)), horizon
 
 
 def _instances(y: pd.DataFrame) -> dict[Any, pd.DataFrame]:
@@ -299,6 +403,14 @@ def _last_rows(y: pd.DataFrame, n: int) -> pd.DataFrame:
 def _padded(values: np.ndarray, length: int) -> np.ndarray:
     """Repeat the first row in front of a series that is shorter than a window."""
     return np.pad(values, ((max(0, length - len(values)), 0), (0, 0)), mode="edge")
+
+
+def _next_time(cutoff: pd.Index) -> Any:
+    """The time one step after the cutoff; None where the index has no frequency."""
+    try:
+        return ForecastingHorizon([1]).to_absolute_index(cutoff)[0]
+    except (TypeError, ValueError):
+        return None
 
 
 def _cutoff(frame: pd.DataFrame, common: pd.Index) -> pd.Index:

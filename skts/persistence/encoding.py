@@ -1,7 +1,9 @@
 """Values to JSON and tensors, and back. A fixed table of types: anything else is refused by name."""
 
 import math
+import re
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import torch
@@ -172,7 +174,8 @@ class Decoder:
 
         index = pd.DatetimeIndex(self.decode(form["values"]), name=self.decode(form["name"]))
         if form["zone"] is not None:
-            index = index.tz_localize("UTC").tz_convert(form["zone"])
+            fixed = re.fullmatch(r"UTC([+-]\d\d:\d\d)?", form["zone"])
+            index = index.tz_localize("UTC").tz_convert(form["zone"] if fixed else ZoneInfo(form["zone"]))
         index.freq = form["freq"]
         return index
 
@@ -194,7 +197,9 @@ class Decoder:
         return frame
 
     def _words(self, form: dict[str, Any]) -> Any:
-        return np.array(form["items"], dtype=form["dtype"]).reshape(form["shape"])
+        words = np.array([str(word) for word in form["items"]], dtype=object).reshape(form["shape"])
+        # The width of the words comes from the words: a file cannot ask for more memory than it has.
+        return words if form["dtype"] == "object" else words.astype(str)
 
 
 _DECODERS: dict[str, Any] = {

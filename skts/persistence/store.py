@@ -5,7 +5,7 @@ import json
 import os
 import platform
 import sys
-import tempfile
+import uuid
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as read_tensors
 from safetensors.torch import save as tensor_bytes
@@ -24,6 +25,7 @@ from skts.engine import seeded
 from skts.errors import PersistenceError
 from skts.persistence.encoding import Decoder, Encoder
 from skts.persistence.registry import class_of, name_of
+from skts.validation import check_params
 
 __all__ = ["FORMAT", "load", "save"]
 
@@ -31,6 +33,7 @@ FORMAT = 1
 _META, _TENSORS = "skts.json", "tensors.safetensors"
 _MODULE = "module."
 _MAX_META = 2**28  # bytes of JSON
+_WRONG = (SafetensorError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError)
 _DAMAGED = "The file is damaged or was changed; get an intact copy."
 
 
@@ -107,28 +110,56 @@ def load(path: str | os.PathLike[str]) -> Any:
     """
     meta, body = _read(Path(path))
     found = meta.get("format")
-    if not isinstance(found, int) or found > FORMAT:
-        raise PersistenceError(f"a file of format {FORMAT} or below", f"format {found!r}", "Update skts to read it.")
+    if type(found) is not int or not 1 <= found <= FORMAT:
+        raise PersistenceError(f"a file of format 1 to {FORMAT}", f"format {found!r}", "Update skts to read it.")
     cls = class_of(meta.get("class"))
     if meta.get("sha256") != {_TENSORS: _sha256(body), "content": _content_hash(meta)}:
         raise PersistenceError("contents that match their SHA-256", f"other contents in {path}", _DAMAGED)
     try:
-        tensors = read_tensors(body)
-        decoder = Decoder(tensors)
-        params = {k: decoder.decode(v) for k, v in meta["params"].items()}
-        state = {k: decoder.decode(v) for k, v in meta["state"].items()}
-        estimator = cls(**params)
-        _restore(estimator, state, tensors if meta["fitted"] else None)
+        estimator, writer = _rebuilt(cls, meta, read_tensors(body)), str(meta["versions"]["skts"])
     except PersistenceError:
         raise
-    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+    except _WRONG as error:
         raise PersistenceError(f"a file that skts.save wrote for {cls.__name__}", str(error), _DAMAGED) from error
-    if meta["versions"].get("skts") != __version__:
+    if writer != __version__:
         warnings.warn(
-            f"{path} was written by skts {meta['versions'].get('skts')}, this is {__version__}: compare a prediction.",
-            stacklevel=2,
+            f"{path} was written by skts {writer}, this is {__version__}: compare a prediction.", stacklevel=2
         )
     return estimator
+
+
+def _rebuilt(cls: type, meta: dict[str, Any], tensors: dict[str, Tensor]) -> Any:
+    """The estimator of a file whose checksums are right."""
+    decoder = Decoder(tensors)
+    estimator = cls(**{name: decoder.decode(form) for name, form in meta["params"].items()})
+    state = {name: decoder.decode(form) for name, form in meta["state"].items()}
+    allowed = getattr(cls, "_persisted", ())
+    strange = [name for name in state if (not name.endswith("_") and name not in allowed) or hasattr(cls, name)]
+    if strange:
+        raise PersistenceError("fitted attributes", f"{strange[:5]}", _DAMAGED)
+    own: Callable[[dict[str, Any]], None] | None = getattr(estimator, "_set_state", None)
+    own(state) if own is not None else estimator.__dict__.update(state)
+    if meta["fitted"]:
+        check_params(estimator)
+        weights = {k.removeprefix(_MODULE): v for k, v in tensors.items() if k.startswith(_MODULE)}
+        estimator.module_ = _module(estimator, weights).eval()
+        estimator._to_device_or_cpu()
+    return estimator
+
+
+def _module(estimator: Any, weights: dict[str, Tensor]) -> nn.Module:
+    """The network with its weights. Shapes are compared first: a file cannot ask for more memory than it fills."""
+    with torch.device("meta"):
+        plan = estimator._build(**estimator.module_config_)
+    wanted = {name: tuple(value.shape) for name, value in plan.state_dict().items()}
+    found = {name: tuple(value.shape) for name, value in weights.items()}
+    if wanted != found:
+        odd = sorted(name for name in {*wanted, *found} if wanted.get(name) != found.get(name))
+        raise PersistenceError("weights that fit the parameters", f"others for {odd[:3]}", _DAMAGED)
+    with seeded(0):  # building draws initial weights; the caller's generator stays where it is
+        module: nn.Module = estimator._build(**estimator.module_config_)
+    module.load_state_dict(weights, strict=True)
+    return module
 
 
 def _state(estimator: Any) -> dict[str, Any]:
@@ -137,19 +168,6 @@ def _state(estimator: Any) -> dict[str, Any]:
     if own is not None:
         return dict(own())
     return {k: v for k, v in vars(estimator).items() if k.endswith("_") and k != "net_"}
-
-
-def _restore(estimator: Any, state: dict[str, Any], tensors: dict[str, Tensor] | None) -> None:
-    own: Callable[[dict[str, Any]], None] | None = getattr(estimator, "_set_state", None)
-    own(state) if own is not None else estimator.__dict__.update(state)
-    if tensors is None:
-        return
-    weights = {k.removeprefix(_MODULE): v for k, v in tensors.items() if k.startswith(_MODULE)}
-    with seeded(0):  # building draws initial weights; the caller's generator stays where it is
-        module = estimator._build(**estimator.module_config_)
-    module.load_state_dict(weights, strict=True)
-    estimator.module_ = module.eval()
-    estimator._to_device_or_cpu()
 
 
 def _read(path: Path) -> tuple[dict[str, Any], bytes]:
@@ -208,14 +226,15 @@ def _write_bytes(data: bytes, handle: Any) -> None:
 
 def _replace(path: Path, write: Callable[[Any], Any]) -> None:
     """Write beside ``path`` and move into place: a reader never sees half a file."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as handle:
-        try:
+    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        with beside.open("xb") as handle:
             write(handle)
-            handle.flush()
-            os.replace(handle.name, path)
-        except BaseException:
-            Path(handle.name).unlink(missing_ok=True)
-            raise
+        os.replace(beside, path)
+    except FileNotFoundError as error:
+        raise PersistenceError("a folder to write into", f"no folder {path.parent}", "Create it first.") from error
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def _sha256(data: bytes) -> str:

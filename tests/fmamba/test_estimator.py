@@ -5,13 +5,15 @@ import pandas as pd
 import pytest
 from sklearn.model_selection import GridSearchCV, TimeSeriesSplit, cross_val_score
 from sklearn.pipeline import Pipeline
+from skorch.callbacks import Callback, Checkpoint, EarlyStopping, EpochScoring, EpochTimer, LRScheduler
+from sktime.forecasting.base import ForecastingHorizon
 from sktime.forecasting.model_evaluation import evaluate
 from sktime.forecasting.model_selection import ForecastingGridSearchCV
 from sktime.split import ExpandingWindowSplitter
 from sktime.transformations.difference import Differencer
 
 from skts import FMambaForecaster
-from skts.errors import InputError, ParameterError
+from skts.errors import DivergenceError, InputError, InSampleError, ParameterError
 from skts.metrics import make_forecast_scorer
 
 SMALL = {
@@ -71,7 +73,7 @@ def test_windows_and_series_give_the_same_forecast(fitted):
 
 @pytest.mark.parametrize("windows", [np.zeros((2, 11, 3)), np.zeros((2, 12, 4)), np.zeros((12, 3)), [["a"]]])
 def test_bad_windows_are_refused(fitted, windows):
-    with pytest.raises(InputError, match=r"Expected windows of shape \(n_windows, at least 12, 3\)"):
+    with pytest.raises(InputError, match=r"Expected numeric windows of shape \(n_windows, at least 12, 3\)"):
         fitted.predict_windows(windows)
 
 
@@ -239,3 +241,183 @@ def test_sktime_evaluates_tunes_and_composes():
     assert search.best_params_["d_model"] in (4, 8)
     composed = (Differencer() * forecaster()).fit(y, fh=[1, 2])
     assert composed.predict().shape == (2, 3)
+
+
+# ---- what may not happen silently -------------------------------------------------------------------------------
+
+
+def test_times_that_one_series_has_passed_are_refused():
+    model = forecaster().fit(panel(40, 30), fh=[1, 2])
+    with pytest.raises(InSampleError, match="Ask for later times"):
+        model.predict(ForecastingHorizon([36, 41], is_relative=False))
+
+
+def test_updating_one_series_of_a_panel_keeps_the_others_and_their_order():
+    model = forecaster().fit(panel(40, 30), fh=[1])
+    newer = waves(33, seed=1).reset_index(drop=True).iloc[30:]
+    moved = model.update(pd.concat({"p1": newer}, names=["site", "t"])).predict()
+    assert moved.index.tolist() == [("p0", 40), ("p1", 33)]
+    assert model.cutoff[0] == 39
+
+
+def test_arrays_are_updated_behind_what_was_seen():
+    y = waves().to_numpy()
+    moved = forecaster().fit(y[:60], fh=[1, 2]).update(y[60:])
+    np.testing.assert_allclose(moved.predict(), moved.predict_windows(y[None])[0], rtol=1e-5)
+
+
+def test_repeated_rows_are_no_news():
+    y = waves()
+    model = forecaster().fit(y.iloc[:60], fh=[1, 2])
+    before = model.predict()
+    pd.testing.assert_frame_equal(model.update(y.iloc[:58]).predict(), before)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (lambda y: y.iloc[65:], "gap"),
+        (lambda y: y.iloc[:20], "newer rows"),
+        (lambda y: y.reset_index(drop=True).iloc[60:], "index"),
+        (lambda y: None, "y=None"),
+        (lambda y: pd.concat({"a": y.iloc[60:]}), "levels"),
+    ],
+)
+def test_rows_that_do_not_continue_the_series_are_refused(rows, message):
+    y = waves()
+    model = forecaster().fit(y.iloc[:60], fh=[1])
+    before = model.predict()
+    with pytest.raises(InputError, match=message):
+        model.update(rows(y))
+    pd.testing.assert_frame_equal(model.predict(), before)
+
+
+BAD_HORIZONS = [[], 0, [-1], [0, 1], [1.5], "a", [1, 1], pd.Timedelta("1D"), pd.DatetimeIndex(["2020-01-01"])]
+
+
+@pytest.mark.parametrize("fh", BAD_HORIZONS, ids=repr)
+def test_bad_horizons_are_refused_and_nothing_is_lost(fh):
+    model = forecaster().fit(waves().reset_index(drop=True), fh=[1, 2])
+    before = model.predict()
+    for call in (lambda: model.predict(fh), lambda: model.fit(waves().reset_index(drop=True), fh=fh)):
+        with pytest.raises(InputError, match="forecasting horizon"):
+            call()
+        pd.testing.assert_frame_equal(model.predict(), before)
+
+
+def test_a_refused_pretraining_leaves_the_forecaster():
+    model = forecaster().fit(waves(), fh=[1, 2])
+    before = model.predict()
+    with pytest.raises(InputError, match="finite"):
+        model.pretrain(panel(40, 40).mask(lambda p: p > 20.9), fh=[1, 2])
+    pd.testing.assert_frame_equal(model.predict(), before)
+
+
+@pytest.mark.parametrize("n", [9, 20, 60, 100])
+def test_guard_and_validation_work_for_horizons_longer_than_the_validation_part(n):
+    model = forecaster(context_length=12).fit(waves(n), fh=range(1, n // 3 + 1))
+    assert "valid_loss" in model.history_[0]
+    assert set(model.guard_errors_) == {"network", "last value", "linear", "linear per variate"}
+
+
+def test_too_short_for_validation_is_said():
+    with pytest.warns(UserWarning, match="too few for a validation part"):
+        forecaster().fit(waves(2), fh=[1])
+
+
+def press_at(moment):
+    """A callback that presses Ctrl-C at a given moment."""
+
+    def press(self, net, **kwargs):
+        raise KeyboardInterrupt
+
+    return type("Press", (Callback,), {moment: press})()
+
+
+@pytest.mark.parametrize("moment", ["on_train_begin", "on_epoch_begin", "on_batch_begin"])
+def test_ctrl_c_before_anything_was_learned_keeps_the_last_fit(moment):
+    model = forecaster().fit(waves(), fh=[1, 2])
+    before = model.predict()
+    model.callbacks = [press_at(moment)]
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(waves(seed=5), fh=[1, 2])
+    pd.testing.assert_frame_equal(model.predict(), before)
+    assert model.stopped_by_ == "max_epochs"
+
+
+@pytest.mark.parametrize("where", ["on_train_end", "guard"])
+def test_ctrl_c_after_training_keeps_what_was_learned(where, monkeypatch):
+    model = forecaster()
+    if where == "guard":
+        monkeypatch.setattr("skts.fmamba.estimator.choose", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
+    else:
+        model.callbacks = [press_at("on_train_end")]
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(waves(), fh=[1, 2])
+    assert model.stopped_by_ == "interrupt"
+    assert model.n_iter_ == 2
+    assert np.isfinite(model.predict().to_numpy()).all()
+
+
+@pytest.mark.parametrize("params", [{"validation_fraction": 0.0}, {"callbacks": [EarlyStopping(patience=1)]}], ids=str)
+def test_divergence_is_an_error_whatever_stops_the_fit(params):
+    with pytest.raises(DivergenceError, match="Lower lr"):
+        forecaster(lr=1e30, guard=None, net_kwargs={"clip_norm": None}, **params).fit(waves(150), fh=[1, 2])
+
+
+def test_a_callback_may_set_the_learning_rate():
+    steps = LRScheduler("StepLR", step_size=1, gamma=0.1)
+    model = forecaster(callbacks=[steps], net_kwargs={"schedule": "constant"}, max_epochs=3, patience=None)
+    rates = [row["lr"] for row in model.fit(waves(), fh=[1]).history_]
+    assert rates[1] == pytest.approx(rates[0] * 0.1)
+    assert rates[2] == pytest.approx(rates[0] * 0.01)
+
+
+@pytest.mark.parametrize(
+    "callbacks", [[EpochScoring("r2")], [("a", EpochTimer(), 1)], [("a", EpochTimer())] * 2], ids=str
+)
+def test_callbacks_that_cannot_work_are_refused(callbacks):
+    with pytest.raises(ParameterError, match=r"callbacks"):
+        forecaster(callbacks=callbacks).fit(waves(), fh=[1])
+
+
+def test_skorchs_checkpoint_works(tmp_path):
+    forecaster(callbacks=[Checkpoint(dirname=tmp_path)]).fit(waves(), fh=[1])
+    assert (tmp_path / "params.pt").exists()
+
+
+@pytest.mark.parametrize("factor", [1e150, 1e200])
+def test_values_out_of_range_are_refused(factor):
+    with pytest.raises(InputError, match="Change the unit"):
+        forecaster().fit(waves() * factor, fh=[1])
+
+
+def test_windows_far_from_the_training_data_are_refused():
+    model = forecaster().fit(waves(), fh=[1])
+    with pytest.raises(InputError, match="standard deviations"):
+        model.predict_windows(waves().to_numpy()[None] * 1e30)
+
+
+def test_names_that_look_alike_are_kept_apart():
+    y = waves(N=2).set_axis([1, "1"], axis=1)
+    model = forecaster().fit(y, fh=[1])
+    assert list(model.selected_) == [1, "1"]
+    assert list(model.predict().columns) == [1, "1"]
+
+
+def test_weights_of_single_variates_are_not_carried_to_others():
+    tied = forecaster(module_kwargs={**SMALL["module_kwargs"], "pos_embed": "variate"}, horizon=2)
+    with pytest.raises(InputError, match="variates of pretrain"):
+        tied.pretrain(panel(40, 40)).fit(waves(N=2), fh=[1])
+
+
+@pytest.mark.parametrize("rare", [{"n_heads": 0}, {"dropout": 2}, {"d_conv": 0}, {"gated": "no"}, {1: 2}], ids=str)
+def test_bad_rare_settings_are_refused(rare):
+    with pytest.raises(ParameterError, match=r"Expected .* Got "):
+        forecaster(module_kwargs=rare).fit(waves(), fh=[1])
+
+
+@pytest.mark.parametrize("rare", [{"weight_decay": -1}, {"clip_norm": 0}, {"optimizer": ["adam"]}], ids=str)
+def test_bad_training_settings_are_refused(rare):
+    with pytest.raises(ParameterError, match=r"Expected .* Got "):
+        forecaster(net_kwargs=rare).fit(waves(), fh=[1])
