@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench clean
+.PHONY: help demo test lint format bench docs clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,8 +30,14 @@ bench: $(READY)  ## the benchmarks in their quick form; tables go to docs/
 	$(BIN)/python benchmarks/bench_engine.py --quick
 	$(BIN)/python benchmarks/bench_fmamba.py --quick
 
+docs: $(READY)  ## build the pages into docs/_build/html (warnings are errors)
+	@test -f $(VENV)/.docs || $(BIN)/python -m pip install -q --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e ".[docs]"
+	@touch $(VENV)/.docs
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo "open docs/_build/html/index.html"
+
 clean:  ## remove the environment and what the commands wrote
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) demo docs/_build docs/_api docs/gallery
 
 # An interrupted install leaves no stamp, so the next call starts it anew.
 $(READY): pyproject.toml constraints.txt

@@ -5,6 +5,7 @@ import importlib
 import inspect
 import pkgutil
 import re
+import warnings
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import skts
 
 ROOT = Path(skts.__file__).parent
 README = ROOT.parent / "README.md"
+API = ROOT.parent / "docs" / "api.rst"
 MODULES = [info.name for info in pkgutil.walk_packages([str(ROOT)], "skts.") if not info.name.endswith("__main__")]
 
 
@@ -59,16 +61,33 @@ def test_estimators_document_type_default_and_fitted_attributes(cls):
         assert line, f"{name} has no line of its own"
         default = parameter.default
         shown = f'"{default}"' if isinstance(default, str) else f"{default}"
-        assert f"default={shown}" in line[1].replace("0.0005", "5e-4").replace("5e-4", "0.0005"), line[0]
+        assert f"default={shown}" in line[1].replace("2e-4", "0.0002"), line[0]
     for section in ("Attributes", "Notes", "References", "Examples"):
         assert f"{section}\n    ---" in cls.__doc__
 
 
-@pytest.mark.skipif(not README.exists(), reason="the README is not part of the wheel")
-@pytest.mark.parametrize("block", range(len(re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL))))
-def test_readme_code_runs(block, capsys):
-    code = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)[block]
-    exec(compile(code, "README.md", "exec"), {})
+def code_of(page):
+    """The Python blocks of a page, one after another, as a reader would run them."""
+    return "\n".join(re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL))
+
+
+PAGES = [
+    page
+    for page in [
+        README,
+        *sorted((ROOT.parent / "docs").glob("[a-z]*/*.md")),
+        *sorted((ROOT.parent / "docs").glob("*.md")),
+    ]
+    if page.exists() and code_of(page) and page.name != "contributing.md"
+]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_code_of_the_pages_runs(page, capsys, monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # sktime's search constructs forecasters of its own
+        exec(compile(code_of(page), str(page.name), "exec"), {})
     assert capsys.readouterr().out
 
 
@@ -76,3 +95,14 @@ def test_readme_code_runs(block, capsys):
 def test_readme_links_exist():
     for target in re.findall(r"\]\(([^)]+)\)", README.read_text()):
         assert target.startswith("http") or (README.parent / target).exists(), target
+
+
+@pytest.mark.skipif(not API.exists(), reason="the pages are not part of the wheel")
+@pytest.mark.parametrize(
+    "name", ["skts", "skts.inspection", "skts.datasets", "skts.metrics", "skts.persistence", "skts.fmamba"]
+)
+def test_every_public_name_is_on_the_api_page(name):
+    listed = set(re.findall(r"^   ([\w.]+)$", API.read_text(), re.MULTILINE))
+    listed |= {entry.split(".")[-1] for entry in listed}
+    public = set(importlib.import_module(name).__all__) - {"__version__"}
+    assert public <= listed, f"missing in docs/api.rst: {sorted(public - listed)}"

@@ -36,6 +36,11 @@ def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
         The seed of the block.
     device : torch.device, optional
         Where the block computes; a CUDA device's generator is forked as well.
+
+    Yields
+    ------
+    None
+        Nothing; the block runs under the lock.
     """
     cuda = [device] if device is not None and device.type == "cuda" else []
     with _LOCK, torch.random.fork_rng(devices=cuda):

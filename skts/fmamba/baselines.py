@@ -34,7 +34,7 @@ class LinearForecaster(WindowForecaster):
 
     Attributes
     ----------
-    coef_ : numpy.ndarray of shape (1 or n_variates, context_length_ + 1, horizon_)
+    coef_ : numpy.ndarray of shape (1 or n_variates, context_length + 1, horizon)
         The map, for windows in standardised units less their own mean, and a constant.
     center_, scale_ : numpy.ndarray of shape (n_variates,)
         Standardisation.

@@ -60,7 +60,7 @@ class FMambaForecaster(TorchEstimatorMixin, WindowForecaster):
         Passes over the training windows at the most.
     batch_size : int, default=32
         Windows of one step.
-    lr : float, default=5e-4
+    lr : float, default=2e-4
         Highest learning rate.
     validation_fraction : float in [0, 1), default=0.2
         Last part in time of each series that is held out for early stopping and the guard; 0 switches both off.
@@ -166,7 +166,7 @@ class FMambaForecaster(TorchEstimatorMixin, WindowForecaster):
         module_kwargs: dict[str, Any] | None = None,
         max_epochs: int = 10,
         batch_size: int = 32,
-        lr: float = 5e-4,
+        lr: float = 2e-4,
         validation_fraction: float = 0.2,
         patience: int | None = 3,
         max_time: float | None = None,
@@ -200,7 +200,7 @@ class FMambaForecaster(TorchEstimatorMixin, WindowForecaster):
         self.net_kwargs = net_kwargs
         super().__init__()
 
-    def fit(self, y: Any, X: Any = None, fh: Any = None) -> Self:  # noqa: D102  (the docstring is WindowForecaster's)
+    def fit(self, y: Any, X: Any = None, fh: Any = None) -> Self:  # noqa: D102
         if self.warm_start and hasattr(self, "module_"):
             self._start_from = self.module_.state_dict()
         try:
@@ -211,8 +211,16 @@ class FMambaForecaster(TorchEstimatorMixin, WindowForecaster):
         finally:
             self.__dict__.pop("_start_from", None)
 
+    fit.__doc__ = WindowForecaster.fit.__doc__
+
     def baselines(self) -> dict[str, LinearForecaster]:
-        """The simple forecasters to hold this one against, unfitted."""
+        """The simple forecasters to hold this one against.
+
+        Returns
+        -------
+        dict of str to LinearForecaster
+            Unfitted, by name.
+        """
         return {kind: LinearForecaster(kind, self.context_length, self.horizon) for kind in KINDS}
 
     # ---- describe, build, train, finalise -----------------------------------------------------------------------

@@ -206,7 +206,13 @@ class ComparisonDisplay:
 
         Parameters
         ----------
-        candidates, data, cv, scoring
+        candidates : estimator or dict of str to estimator
+            See :func:`compare`.
+        data : data of the job
+            See :func:`compare`.
+        cv : splitter or int, optional
+            See :func:`compare`.
+        scoring : str or callable, optional
             See :func:`compare`.
         ax : matplotlib Axes, optional
             Where to draw.

@@ -37,7 +37,7 @@ class WindowForecaster(BaseForecaster):
     ``_fit_windows(series)``
         Learn from a list of arrays (n_timepoints_i, n_variates); ``context_length_`` and ``horizon_`` are set.
     ``_forecast(contexts)``
-        Raw windows (n, context_length_, n_variates) to raw forecasts (n, horizon_, n_variates).
+        Raw windows (n, L, n_variates) to raw forecasts (n, H, n_variates); L is ``context_length_``, H ``horizon_``.
 
     A model that can be carried over to other series also says ``_get_pretrained()``, a dict of plain values and arrays,
     and finds it as ``pretrained_`` in the next ``_fit_windows``.
@@ -73,7 +73,13 @@ class WindowForecaster(BaseForecaster):
         self._y = self._X = None
 
     def reset(self) -> Self:
-        """Reset to the state after construction, keeping what meta-estimators have attached."""
+        """Reset to the state after construction, keeping what meta-estimators have attached.
+
+        Returns
+        -------
+        self
+            The forecaster, unfitted.
+        """
         kept = {name: self.__dict__[name] for name in _KEPT_BY_RESET if name in self.__dict__}
         super().reset()
         self.__dict__.update(kept)
@@ -223,7 +229,7 @@ class WindowForecaster(BaseForecaster):
 
         Returns
         -------
-        numpy.ndarray of shape (n_windows, horizon_, n_variates)
+        numpy.ndarray of shape (n_windows, horizon, n_variates)
             The steps after each window, float64, in the units of the input.
 
         Raises

@@ -64,8 +64,9 @@ def selective_scan(
     Returns
     -------
     out : Tensor of shape (B, L, D)
+        The output, in the precision of ``u``.
     h : Tensor of shape (B, D, S)
-        Only with ``return_state``.
+        The state after the last step; only with ``return_state``.
 
     Notes
     -----

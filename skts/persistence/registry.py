@@ -13,12 +13,12 @@ _REGISTERED: dict[str, type] = {}
 T = TypeVar("T", bound=type)
 
 
-def register(cls: T) -> T:
+def register(estimator_class: T) -> T:
     """Allow ``save`` and ``load`` for an estimator class of your own (a decorator).
 
     Parameters
     ----------
-    cls : type
+    estimator_class : type
         Its name must not be taken.
 
     Returns
@@ -31,11 +31,11 @@ def register(cls: T) -> T:
     PersistenceError
         If another class has that name.
     """
-    name = cls.__name__
-    if name in _OWN or _REGISTERED.get(name, cls) is not cls:
+    name = estimator_class.__name__
+    if name in _OWN or _REGISTERED.get(name, estimator_class) is not estimator_class:
         raise PersistenceError("a class name that is not taken", repr(name), "Rename the class.")
-    _REGISTERED[name] = cls
-    return cls
+    _REGISTERED[name] = estimator_class
+    return estimator_class
 
 
 def class_of(name: Any) -> type:
