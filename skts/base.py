@@ -1,6 +1,7 @@
 """The one way in which a module becomes an estimator: describe the data, build, train, finalise."""
 
 import copy
+import os
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -178,6 +179,12 @@ class TorchEstimatorMixin(CallbackSupportMixin):
             verbose=int(self.verbose),
             callbacks=tuple(self.callbacks or ()),
         ).with_rare(self.net_kwargs)
+
+    def _get_doc_link(self) -> str:
+        """Page of the class for scikit-learn's HTML display, where SKTS_DOCS says at which address the pages are."""
+        pages = os.environ.get("SKTS_DOCS", "").rstrip("/")
+        own = type(self).__module__.startswith("skts.")
+        return f"{pages}/_api/skts.{type(self).__name__}.html" if pages and own else ""
 
     def __getstate__(self) -> dict[str, Any]:
         """The state without what only training needs (optimiser, iterators, callbacks), on the CPU."""

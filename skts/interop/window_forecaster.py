@@ -5,7 +5,8 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
-from sklearn.utils import Tags, TargetTags
+from sklearn.base import BaseEstimator
+from sklearn.utils import Tags, TargetTags, estimator_html_repr
 from sktime.datatypes import get_cutoff
 from sktime.forecasting.base import BaseForecaster, ForecastingHorizon
 
@@ -91,6 +92,18 @@ class WindowForecaster(BaseForecaster):
 
     def __sklearn_is_fitted__(self) -> bool:
         return bool(self.is_fitted)
+
+    if hasattr(BaseEstimator, "_get_params_html"):  # scikit-learn >= 1.7: the table of parameters, changed ones marked
+        _get_params_html = BaseEstimator._get_params_html
+
+    def _repr_html_inner(self) -> str:
+        return str(estimator_html_repr(self))
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
+        bundle = super()._repr_mimebundle_(**kwargs)
+        if "text/html" in bundle:
+            bundle["text/html"] = self._repr_html_inner()
+        return bundle
 
     # ---- what a model says --------------------------------------------------------------------------------------
 
