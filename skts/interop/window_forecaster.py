@@ -1,19 +1,18 @@
 """An sktime forecaster from any model that maps windows of raw values to the values after them."""
 
-from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.utils import Tags, TargetTags, estimator_html_repr
-from sktime.datatypes import get_cutoff
 from sktime.forecasting.base import BaseForecaster, ForecastingHorizon
 
 from skts.base import keeping_last_state
 from skts.engine import cut_last_part
 from skts.errors import InputError, InputTypeError
 from skts.interop.horizon import checked_horizon, steps_after
+from skts.interop.panel import continued, end_of, instances, joined, last_rows, padded
 from skts.validation import check_params, check_series, check_windows
 
 __all__ = ["WindowForecaster"]
@@ -255,7 +254,7 @@ class WindowForecaster(BaseForecaster):
 
     def _fit(self, y: pd.DataFrame, X: Any, fh: ForecastingHorizon | None) -> Self:
         check_params(self)
-        frames = _instances(y)
+        frames = instances(y)
         series = [frame.to_numpy(dtype=np.float64) for frame in frames.values()]
         wanted = self.horizon or (_DEFAULT_HORIZON if fh is None else int(steps_after(fh, self.cutoff).max()))
         pretrained = getattr(self, "pretrained_", None)
@@ -272,7 +271,7 @@ class WindowForecaster(BaseForecaster):
                     "Its weights belong to single variates: pass the same ones.",
                 )
         self.context_length_, self.horizon_ = lengths
-        self.context_ = _last_rows(y, self.context_length_)
+        self.context_ = last_rows(y, self.context_length_)
         self._fit_windows(series)
         return self
 
@@ -287,16 +286,16 @@ class WindowForecaster(BaseForecaster):
         return self
 
     def _predict(self, fh: ForecastingHorizon, X: Any) -> pd.DataFrame:
-        frames = _instances(self.context_)
-        cutoffs = {key: _cutoff(frame, self.cutoff) for key, frame in frames.items()}
+        frames = instances(self.context_)
+        cutoffs = {key: end_of(frame, self.cutoff) for key, frame in frames.items()}
         steps = {key: steps_after(fh, cutoff, key) for key, cutoff in cutoffs.items()}
-        contexts = np.stack([_padded(frame.to_numpy(np.float64), self.context_length_) for frame in frames.values()])
+        contexts = np.stack([padded(frame.to_numpy(np.float64), self.context_length_) for frame in frames.values()])
         forecasts = self._rollout(contexts, max(int(s.max()) for s in steps.values()))
         parts = {}
         for number, (key, cutoff) in enumerate(cutoffs.items()):
             index = fh.to_absolute_index(cutoff)
             parts[key] = pd.DataFrame(forecasts[number, steps[key] - 1], index=index, columns=self.context_.columns)
-        return _joined(parts, self.context_.index.names)
+        return joined(parts, self.context_.index.names)
 
     def _rollout(self, contexts: np.ndarray, n_steps: int) -> np.ndarray:
         """Forecasts of any length: the model's own forecasts become its context where they end.
@@ -319,32 +318,13 @@ class WindowForecaster(BaseForecaster):
             raise InputError(
                 "as many index levels as in fit", f"{y.index.nlevels} levels", "Pass the same kind of data."
             )
-        seen, new = _instances(self.context_), _instances(y[self.context_.columns])
+        timeless, end = str(self._y_mtype_last_seen).startswith("np"), self._cutoff_before_update
+        seen, new = instances(self.context_), instances(y[self.context_.columns])
         for key, frame in new.items():
-            seen[key] = self._continued(seen[key], frame, key) if key in seen else frame
-        self.context_ = _last_rows(_joined(seen, self.context_.index.names), self.context_length_)
+            seen[key] = continued(seen[key], frame, key, end, timeless) if key in seen else frame
+        self.context_ = last_rows(joined(seen, self.context_.index.names), self.context_length_)
         self._set_cutoff_from_y(self.context_)
         return self
-
-    def _continued(self, seen: pd.DataFrame, new: pd.DataFrame, key: Any) -> pd.DataFrame:
-        """A series with newer rows behind it; rows for times that were seen replace them."""
-        if str(self._y_mtype_last_seen).startswith("np"):  # arrays carry no times: their rows follow those seen
-            start = seen.index[-1] + 1
-            new = new.set_axis(pd.RangeIndex(start, start + len(new)))
-        where = f"rows of {key}" if key != () else "rows"
-        if type(new.index) is not type(seen.index) and new.index.dtype != seen.index.dtype:
-            raise InputError(
-                f"an index like that of fit, {seen.index.dtype}", f"{new.index.dtype}", "Convert the index."
-            )
-        if new.index[-1] < seen.index[0]:
-            raise InputError(f"rows after {seen.index[-1]}", f"{where} up to {new.index[-1]}", "Pass newer rows.")
-        later = new.index[new.index > seen.index[-1]]
-        cutoff = _cutoff(seen, self._cutoff_before_update)
-        if len(later) and _next_time(cutoff) is not None and later[0] > _next_time(cutoff):
-            got = f"{where} from {later[0]}"
-            raise InputError(f"rows from {_next_time(cutoff)} on", got, "Fill the gap, or fit on the newer rows.")
-        joined = pd.concat([seen, new])
-        return joined[~joined.index.duplicated(keep="last")].sort_index()
 
     def _update_y_X(self, y: Any, X: Any = None, enforce_index_type: Any = None) -> None:
         # sktime moves the cutoff to the end of the new rows first; they may be fewer series, or older, than those seen.
@@ -396,45 +376,3 @@ def window_lengths(n_rows: int, context_length: int, horizon: int, held_out: flo
     horizon = min(horizon, max(1, n_rows // 3))
     left = cut_last_part(n_rows, held_out, horizon) - horizon
     return min(context_length, max(1, left // 2)), horizon
-
-
-def _instances(y: pd.DataFrame) -> dict[Any, pd.DataFrame]:
-    """The series of a panel by key; one series stands under the empty key."""
-    if y.index.nlevels == 1:
-        return {(): y}
-    levels = list(range(y.index.nlevels - 1))
-    return {key: part.droplevel(levels) for key, part in y.groupby(level=levels, sort=False)}
-
-
-def _joined(parts: dict[Any, pd.DataFrame], names: Sequence[Any]) -> pd.DataFrame:
-    if list(parts) == [()]:
-        return parts[()]
-    keys = [key if len(names) > 2 else key[0] if isinstance(key, tuple) else key for key in parts]
-    return pd.concat(parts.values(), keys=keys, names=list(names))
-
-
-def _last_rows(y: pd.DataFrame, n: int) -> pd.DataFrame:
-    if y.index.nlevels == 1:
-        return y.iloc[-n:].copy()
-    return y.groupby(level=list(range(y.index.nlevels - 1)), sort=False).tail(n)
-
-
-def _padded(values: np.ndarray, length: int) -> np.ndarray:
-    """Repeat the first row in front of a series that is shorter than a window."""
-    return np.pad(values, ((max(0, length - len(values)), 0), (0, 0)), mode="edge")
-
-
-def _next_time(cutoff: pd.Index) -> Any:
-    """The time one step after the cutoff; None where the index has no frequency."""
-    try:
-        return ForecastingHorizon([1]).to_absolute_index(cutoff)[0]
-    except (TypeError, ValueError):
-        return None
-
-
-def _cutoff(frame: pd.DataFrame, common: pd.Index) -> pd.Index:
-    """The end of one series; its frequency is that of the panel, which slices of an index forget."""
-    cutoff = get_cutoff(frame, return_index=True)
-    if getattr(cutoff, "freq", None) is None and getattr(common, "freq", None) is not None:
-        cutoff = pd.DatetimeIndex(cutoff, freq=common.freq)
-    return cutoff
