@@ -97,7 +97,7 @@ def main() -> None:
     """Run the protocol and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="ETTh1, horizon 96, one seed, three epochs, d_model 64")
-    parser.add_argument("--sets", nargs="*", default=["ETTh1", "ETTm1", "weather", "exchange", "illness"])
+    parser.add_argument("--sets", nargs="*", default=["ETTh1", "exchange", "illness"], help=f"among {list(SETS)}")
     parser.add_argument("--horizons", nargs="*", type=int, default=[96])
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--set", nargs="*", default=[], help="parameters of FMambaForecaster, name=value")
@@ -123,9 +123,15 @@ def main() -> None:
     print(table.to_string(index=False))
     if not changes:
         header = " | ".join(map(str, table.columns))
-        body = "\n".join("| " + " | ".join(map(str, row)) + " |" for row in table.itertuples(index=False))
+        body = "\n".join("| " + " | ".join(map(_shown, row)) + " |" for row in table.itertuples(index=False))
         lines = f"| {header} |\n{'|---' * table.shape[1]}|\n{body}"
         TABLE.write_text(f"# Forecasting\n\n{__doc__}\n{lines}\n")
+
+
+def _shown(value: Any) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    return "" if np.isnan(value) else f"{value:.4f}" if value < 20 and value % 1 else f"{value:.0f}"
 
 
 def _value(text: str) -> Any:

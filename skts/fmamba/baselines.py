@@ -34,8 +34,8 @@ class LinearForecaster(WindowForecaster):
 
     Attributes
     ----------
-    coef_ : numpy.ndarray of shape (1 or n_variates, context_length + 1, horizon)
-        The map, for windows in standardised units less their own mean, and a constant.
+    coef_ : numpy.ndarray of shape (1 or n_variates, context_length, horizon)
+        The map, for windows in standardised units less their own mean.
     center_, scale_ : numpy.ndarray of shape (n_variates,)
         Standardisation.
     context_length_, horizon_ : int

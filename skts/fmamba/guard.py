@@ -24,7 +24,7 @@ class Guard:
         The candidate of each variate.
     errors : dict of str to array (n_variates,)
         Validation mean squared error of every candidate, in standardised units.
-    coef : array of shape (n_variates, L + 1, H)
+    coef : array of shape (n_variates, L, H)
         The chosen closed form of each variate (zeros where it is the network).
     """
 

@@ -1,12 +1,13 @@
 r"""The closed-form linear map from a window to what follows it: the bar that a network has to pass.
 
-For a window :math:`x` with mean :math:`\mu`, :math:`\hat y = \mu + \Theta^\top [x - \mu; 1]`, with
+For a window :math:`x` with mean :math:`\mu`, :math:`\hat y = \mu + \Theta^\top (x - \mu)`, with
 
 .. math::
 
     \Theta = \Big(\sum_w f_w f_w^\top + \alpha s I\Big)^{-1} \sum_w f_w (y_w - \mu_w)^\top
 
-over training windows, f the features, s the mean of the Gram matrix's diagonal; :math:`\alpha` by validation error.
+over training windows, :math:`f = x - \mu`, s the mean of the Gram matrix's diagonal; :math:`\alpha` by validation error.
+There is no intercept: it would add the training part's drift to every forecast.
 
 References
 ----------
@@ -37,8 +38,8 @@ class WindowMoments:
 
     Attributes
     ----------
-    ff : Tensor of shape (n_variates, L + 1, L + 1)
-    fy : Tensor of shape (n_variates, L + 1, H)
+    ff : Tensor of shape (n_variates, L, L)
+    fy : Tensor of shape (n_variates, L, H)
     yy : Tensor of shape (n_variates,)
         Mean squares of the targets, summed over the horizon.
     """
@@ -62,17 +63,17 @@ class WindowMoments:
         return type(self)(*(m.mean(0, keepdim=True) for m in (self.ff, self.fy, self.yy)))
 
     def error(self, coef: Tensor) -> Tensor:
-        """Mean squared error (n_variates,) of a map (1 or n_variates, L + 1, H), without looking at a window again."""
+        """Mean squared error (n_variates,) of a map (1 or n_variates, L, H), without looking at a window again."""
         horizon = self.fy.shape[-1]
         total = (coef * (self.ff @ coef)).sum((1, 2)) - 2 * (coef * self.fy).sum((1, 2)) + self.yy
         return total / horizon
 
 
 def closed_form(kind: str, train: WindowMoments, valid: WindowMoments | None) -> Tensor:
-    """The map (1 or n_variates, L + 1, H) of one of :data:`KINDS`."""
+    """The map (1 or n_variates, L, H) of one of :data:`KINDS`."""
     if kind == "last value":
         coef = torch.zeros_like(train.fy[:1])
-        coef[:, -2] = 1.0  # the last time point; behind it stands the constant
+        coef[:, -1] = 1.0
         return coef
     if kind == "linear":
         return solve_linear(train.pooled(), None if valid is None else valid.pooled())
@@ -80,18 +81,16 @@ def closed_form(kind: str, train: WindowMoments, valid: WindowMoments | None) ->
 
 
 def solve_linear(train: WindowMoments, valid: WindowMoments | None) -> Tensor:
-    """Ridge solutions (n_variates, L + 1, H), each variate's penalty by its validation error.
+    """Ridge solutions (n_variates, L, H), each variate's penalty by its validation error.
 
     Without validation moments the penalty is 0.1.
     """
     alphas = ALPHAS if valid is not None else (0.1,)
-    size = train.ff.shape[-1]
-    penalty = torch.eye(size, dtype=torch.float64)
-    penalty[-1, -1] = 0.01  # the intercept is hardly shrunk
-    scale = train.ff[:, :-1, :-1].diagonal(dim1=1, dim2=2).mean(1).clamp_min(1e-12)
+    identity = torch.eye(train.ff.shape[-1], dtype=torch.float64)
+    scale = train.ff.diagonal(dim1=1, dim2=2).mean(1).clamp_min(1e-12)
     best, lowest = torch.empty(0), torch.empty(0)
     for alpha in alphas:
-        coef = torch.linalg.solve(train.ff + alpha * scale[:, None, None] * penalty, train.fy)
+        coef = torch.linalg.solve(train.ff + alpha * scale[:, None, None] * identity, train.fy)
         error = torch.zeros(len(coef)) if valid is None else valid.error(coef)
         if not len(best):
             best, lowest = coef, error
@@ -102,7 +101,7 @@ def solve_linear(train: WindowMoments, valid: WindowMoments | None) -> Tensor:
 
 
 def linear_forecast(contexts: np.ndarray, coef: np.ndarray) -> np.ndarray:
-    """Apply a map (1 or n_variates, L + 1, H) to windows (n, L, N): forecasts (n, H, N)."""
+    """Apply a map (1 or n_variates, L, H) to windows (n, L, N): forecasts (n, H, N)."""
     x = torch.from_numpy(np.ascontiguousarray(contexts, dtype=np.float64))
     mean = x.mean(1)  # (n, N)
     f, _ = _features(x, x[:, :0])
@@ -111,7 +110,6 @@ def linear_forecast(contexts: np.ndarray, coef: np.ndarray) -> np.ndarray:
 
 
 def _features(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Windows less their mean, with a constant (N, B, L + 1), and targets less the same mean (N, B, H)."""
+    """Windows (N, B, L) and targets (N, B, H), both less the windows' mean."""
     mean = x.mean(1, keepdim=True)  # (B, 1, N)
-    f, target = (x - mean).permute(2, 0, 1), (y - mean).permute(2, 0, 1)
-    return torch.cat([f, torch.ones_like(f[..., :1])], dim=-1), target
+    return (x - mean).permute(2, 0, 1), (y - mean).permute(2, 0, 1)

@@ -33,7 +33,11 @@ def test_without_penalty_it_is_least_squares(monkeypatch):
     mean = x.mean(1, keepdims=True)
     for n in range(2):
         # the features sum to zero in each window, so the minimum-norm solution is one of many; predictions agree
-        expected = LinearRegression().fit((x - mean)[..., n], (y - mean)[..., n]).predict((x - mean)[..., n])
+        expected = (
+            LinearRegression(fit_intercept=False)
+            .fit((x - mean)[..., n], (y - mean)[..., n])
+            .predict((x - mean)[..., n])
+        )
         found = linear_forecast(x, coef)[..., n] - mean[..., n]
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
@@ -46,7 +50,7 @@ def test_pooled_map_is_least_squares_over_all_variates(monkeypatch):
     x, y = pairs(data)
     mean = x.mean(1, keepdims=True)
     flat = lambda a: a.transpose(2, 0, 1).reshape(-1, a.shape[1])  # noqa: E731
-    expected = Ridge(1e-10).fit(flat(x - mean), flat(y - mean)).predict(flat(x - mean))
+    expected = Ridge(1e-10, fit_intercept=False).fit(flat(x - mean), flat(y - mean)).predict(flat(x - mean))
     np.testing.assert_allclose(flat(linear_forecast(x, coef) - mean), expected, atol=1e-5)
 
 
