@@ -6,8 +6,8 @@ For a window :math:`x` with mean :math:`\mu`, :math:`\hat y = \mu + \Theta^\top 
 
     \Theta = \Big(\sum_w f_w f_w^\top + \alpha s I\Big)^{-1} \sum_w f_w (y_w - \mu_w)^\top
 
-over training windows, :math:`f = x - \mu`, s the mean of the Gram matrix's diagonal; :math:`\alpha` by validation error.
-There is no intercept: it would add the training part's drift to every forecast.
+over training windows, :math:`f = x - \mu`, s the mean of the Gram matrix's diagonal; :math:`\alpha` is chosen by
+validation error. There is no intercept: it would add the training part's drift to every forecast.
 
 References
 ----------
