@@ -199,14 +199,15 @@ class WindowBatches:
     def split(self, fraction: float, generator: torch.Generator) -> tuple[Self, Self | None]:
         """Hold out the last part in time of each series: validation foresees it, training never sees it.
 
-        The part is at least one horizon long. Where the series of a panel are too short for that, some of them are held
-        out as a whole.
+        The part is at least one horizon long. Where the series of a panel are so short that this would take most of the
+        training windows, some of them are held out as a whole.
         """
         size, n_series = self.context + self.horizon, len(self.lengths)
         cuts = [cut_last_part(n, fraction, self.horizon) for n in self.lengths]
         train = _starts(self.lengths, [0] * n_series, cuts, size)
         valid = _starts(self.lengths, [max(0, c - self.context) for c in cuts], self.lengths, size)
-        if fraction > 0 and not (len(train) and len(valid)) and n_series > 1:
+        wasteful = len(train) < (1 - 2 * fraction) * len(self) or not (len(train) and len(valid))
+        if fraction > 0 and wasteful and n_series > 1:
             held_out = torch.randperm(n_series, generator=generator)[: max(1, round(n_series * fraction))].tolist()
             kept = [0 if i in held_out else n for i, n in enumerate(self.lengths)]
             left = [n - k for n, k in zip(self.lengths, kept, strict=True)]

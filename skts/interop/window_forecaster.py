@@ -261,7 +261,7 @@ class WindowForecaster(BaseForecaster):
         self.n_variates_ = series[0].shape[1]
         if pretrained is None:
             longest = max(map(len, series))
-            lengths = window_lengths(longest, self.context_length, wanted, self.validation_fraction)
+            lengths = window_lengths(longest, len(series), self.context_length, wanted, self.validation_fraction)
         else:
             lengths = pretrained["context_length"], pretrained["horizon"]
             if self._tied_to_variates and pretrained["n_variates"] != self.n_variates_:
@@ -367,12 +367,12 @@ class WindowForecaster(BaseForecaster):
     _persisted: ClassVar[tuple[str, ...]] = _BOOKS
 
 
-def window_lengths(n_rows: int, context_length: int, horizon: int, held_out: float) -> tuple[int, int]:
-    """Context and horizon that a series of ``n_rows`` can teach.
+def window_lengths(n_rows: int, n_series: int, context_length: int, horizon: int, held_out: float) -> tuple[int, int]:
+    """Context and horizon that series of ``n_rows`` can teach: windows to learn from and to validate on must remain.
 
-    A validation part of at least one horizon and windows to learn from must remain: the horizon takes at most a third
-    of the rows, the context at most half of what is left of the training part.
+    The horizon takes at most a third of the rows. The context of one series takes at most half of what its training
+    part leaves; many series have windows enough, and may be held out as a whole.
     """
     horizon = min(horizon, max(1, n_rows // 3))
-    left = cut_last_part(n_rows, held_out, horizon) - horizon
-    return min(context_length, max(1, left // 2)), horizon
+    left = (n_rows if n_series > 1 else cut_last_part(n_rows, held_out, horizon)) - horizon
+    return min(context_length, max(1, int(left * (1 - 0.5 / n_series)))), horizon
