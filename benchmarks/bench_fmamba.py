@@ -1,6 +1,7 @@
 """FMambaForecaster beside the closed forms on public data, by the protocol of the field.
 
-Standardised by the training part; MSE and MAE over every test window, step and variate; lookback 96. The settings are
+Standardised by the training part; MSE and MAE over every test window, step and variate; lookback 96 (36 for illness,
+which is weekly); seconds are those of all threads. The settings are
 the defaults of the estimator. Data come from SKTS_DATA, the user's cache or the network; a set that is not there is
 left out.
 

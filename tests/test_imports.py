@@ -96,3 +96,7 @@ def test_public_names_exist():
         assert getattr(skts, name) is not None
     with pytest.raises(AttributeError, match="nonsense"):
         _ = skts.nonsense
+
+
+def test_types_are_announced():
+    assert (ROOT / "py.typed").exists()
