@@ -78,7 +78,8 @@ def test_sklearns_own_monitor_works_inside_a_search():
 
 def test_a_real_ctrl_c_leaves_a_usable_estimator():
     X, y = blobs(2000)
-    estimator = SmallClassifier(random_state=0, max_epochs=100_000, max_time=60, batch_size=256)
+    estimator = SmallClassifier(random_state=0, max_epochs=100_000, max_time=60, batch_size=256, lr=0.05)
+    SmallClassifier(max_epochs=1).fit(X, y)  # the first fit of a process imports parts of torch, for seconds
     # a shell that starts the tests in the background has SIGINT ignored
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     timer = threading.Timer(2.0, os.kill, (os.getpid(), signal.SIGINT))
