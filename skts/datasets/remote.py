@@ -27,8 +27,7 @@ def fetch_ett(name: str = "ETTh1") -> pd.DataFrame:
     Parameters
     ----------
     name : {"ETTh1", "ETTh2", "ETTm1", "ETTm2"}, default="ETTh1"
-        "h" is hourly, "m" every 15 minutes; the digit is the transformer. ETTh2 and ETTm2 are read from the
-        folder in ``SKTS_DATA`` but not downloaded, because no checksum of them is recorded here.
+        "h" is hourly, "m" every 15 minutes; the digit is the transformer.
 
     Returns
     -------
