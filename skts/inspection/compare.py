@@ -134,8 +134,7 @@ def _forecast_trials(model: Any, data: Any, cv: Any, scoring: Any) -> Iterator[d
     y = y.to_frame() if isinstance(y, pd.Series) else pd.DataFrame(y)
     if scoring is not None and not callable(scoring):
         raise InputError("scoring(y_true, y_pred)", f"scoring={scoring!r}", "Pass a function of two arrays.")
-    for past, future in _folds(y, cv):
-        steps = np.arange(1, _steps(future) + 1)
+    for past, future, steps in _folds(y, cv):
 
         def fit(past: pd.DataFrame = past, steps: np.ndarray = steps) -> Any:
             forecaster = model.clone()
@@ -149,10 +148,11 @@ def _forecast_trials(model: Any, data: Any, cv: Any, scoring: Any) -> Iterator[d
         yield {"score": float(score(future.to_numpy(), np.asarray(forecast).reshape(future.shape))), **cost}
 
 
-def _folds(y: pd.DataFrame, cv: Any) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
+def _folds(y: pd.DataFrame, cv: Any) -> Iterator[tuple[pd.DataFrame, pd.DataFrame, np.ndarray]]:
+    """What is seen, what is held out, and how many steps ahead it lies."""
     if hasattr(cv, "split"):
         for train, test in cv.split(y):
-            yield y.iloc[train], y.iloc[test]
+            yield y.iloc[train], y.iloc[test], np.asarray(test) - train[-1]
         return
     by_series = y.groupby(level=list(range(y.index.nlevels - 1)), sort=False) if y.index.nlevels > 1 else None
     shortest = len(y) if by_series is None else int(by_series.size().min())
@@ -164,13 +164,7 @@ def _folds(y: pd.DataFrame, cv: Any) -> Iterator[tuple[pd.DataFrame, pd.DataFram
     last = np.arange(len(y)) >= len(y) - held_out
     if by_series is not None:
         last = (by_series.cumcount(ascending=False) < held_out).to_numpy()
-    yield y[~last], y[last]
-
-
-def _steps(future: pd.DataFrame) -> int:
-    if future.index.nlevels == 1:
-        return len(future)
-    return int(future.groupby(level=list(range(future.index.nlevels - 1)), sort=False).size().iloc[0])
+    yield y[~last], y[last], np.arange(1, held_out + 1)
 
 
 def _standardised_error(past: pd.DataFrame) -> Callable[[np.ndarray, np.ndarray], float]:

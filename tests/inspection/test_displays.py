@@ -96,6 +96,16 @@ def test_compare_takes_splitters_metrics_and_a_panel_to_learn_from():
     assert np.isfinite(both["score"]).all()
 
 
+def test_compare_asks_for_the_steps_of_the_splitter():
+    from sktime.split import ExpandingWindowSplitter
+
+    y, model = load_us_change(), LinearForecaster(context_length=8)
+    folds = ExpandingWindowSplitter(initial_window=181, fh=[3, 6])
+    table = compare({"own": model}, y, cv=folds, scoring=lambda y_true, y_pred: np.abs(y_true - y_pred).sum())
+    forecast = model.clone().fit(y.iloc[:181], fh=[3, 6]).predict()
+    assert table.loc["own", "score"] == pytest.approx((forecast - y.iloc[[183, 186]]).abs().to_numpy().sum())
+
+
 def test_compare_of_sklearns_kind():
     from sklearn.linear_model import LogisticRegression
 
