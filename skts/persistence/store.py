@@ -32,7 +32,6 @@ __all__ = ["FORMAT", "load", "save"]
 FORMAT = 1
 _META, _TENSORS = "skts.json", "tensors.safetensors"
 _MODULE = "module."
-_MAX_META = 2**28  # bytes of JSON
 _WRONG = (SafetensorError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError)
 _DAMAGED = "The file is damaged or was changed; get an intact copy."
 
@@ -182,7 +181,7 @@ def _read(path: Path) -> tuple[dict[str, Any], bytes]:
     else:
         raise PersistenceError("a file or folder that skts.save wrote", f"no file {path}", "Check the path.")
     try:
-        meta = json.loads(text[:_MAX_META])
+        meta = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise PersistenceError(f"JSON in {_META}", str(error), _DAMAGED) from error
     if not isinstance(meta, dict):
