@@ -1,9 +1,8 @@
 """FMambaForecaster beside the closed forms on public data, by the protocol of the field.
 
 Standardised by the training part; MSE and MAE over every test window, step and variate; lookback 96 (36 for illness,
-which is weekly); seconds are those of all threads. The settings are
-the defaults of the estimator. Data come from SKTS_DATA, the user's cache or the network; a set that is not there is
-left out.
+which is weekly); seconds are those of all threads. The settings are the defaults of the estimator. Data come from
+SKTS_DATA, the user's cache or the network; a set that is not there is left out.
 
 Run by `make bench`, or `python benchmarks/bench_fmamba.py [--quick] [--sets ETTh1 weather ...] [--horizons 96 ...]
 [--seeds 3] [--set name=value ...]`; the table goes to docs/bench_fmamba.md unless parameters are changed by --set.

@@ -3,7 +3,7 @@ How do I cross-validate and tune?
 =================================
 
 With sktime's splitters and search, or scikit-learn's: both take the forecaster as it is. The context length is the
-first thing to tune, more than the width of the network.
+first thing to tune.
 """
 
 # %%
