@@ -28,6 +28,7 @@ format: $(READY)  ## let ruff rewrite the files
 
 bench: $(READY)  ## the benchmarks in their quick form; tables go to docs/
 	$(BIN)/python benchmarks/bench_engine.py --quick
+	$(BIN)/python benchmarks/bench_variates.py
 	$(BIN)/python benchmarks/bench_fmamba.py --quick
 
 docs: $(READY)  ## build the pages into docs/_build/html (warnings are errors)
