@@ -10,10 +10,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import BinaryIO
 
-from skts.datasets.registry import RemoteDataset
+from skts.datasets.registry import LocalDataset, RemoteDataset
 from skts.errors import DataNotFoundError, InputError
 
-__all__ = ["read_dataset"]
+__all__ = ["locate_dataset", "read_dataset"]
 
 # The largest set has 10 MB; a small packed file could otherwise fill the memory when it is unpacked.
 MAX_BYTES = 64 * 2**20
@@ -64,6 +64,41 @@ def read_dataset(dataset: RemoteDataset) -> bytes:
     return data
 
 
+def locate_dataset(dataset: LocalDataset) -> Path:
+    """Find the file of a data set that has no public address.
+
+    It is looked for in ``$SKTS_DATA/<dataset.folder>`` and in ``$SKTS_DATA``, then at the same two places of the
+    user's cache, ``pooch.os_cache("skts")``.
+
+    Parameters
+    ----------
+    dataset : LocalDataset
+        Which set.
+
+    Returns
+    -------
+    path : pathlib.Path
+        The first file of that name.
+
+    Raises
+    ------
+    DataNotFoundError
+        If the file is at none of these places.
+    """
+    folders = (_user_folder(), _cache_folder())
+    candidates = [path for folder in folders for path in _candidates(folder, dataset, endings=("",))]
+    for path in candidates:
+        if path.is_file():
+            return path
+    places = ", ".join(map(str, candidates)) or "no place, because SKTS_DATA is not set"
+    raise DataNotFoundError(
+        f"a copy of {dataset.file} (data set {dataset.name!r})",
+        f"no such file (searched: {places}), and no download, because a conversion has no address",
+        f"Put {dataset.file} into a folder {dataset.folder!r} and set the environment variable SKTS_DATA to the folder "
+        f"around it. The file is a conversion of the data at {dataset.url}; the loader's docstring lists its arrays",
+    )
+
+
 def _user_folder() -> Path | None:
     folder = os.environ.get("SKTS_DATA")
     return Path(folder).expanduser() if folder else None
@@ -77,11 +112,13 @@ def _cache_folder() -> Path | None:
     return Path(pooch.os_cache("skts"))
 
 
-def _candidates(folder: Path | None, dataset: RemoteDataset) -> list[Path]:
+def _candidates(
+    folder: Path | None, dataset: RemoteDataset | LocalDataset, endings: tuple[str, ...] = ("", ".gz")
+) -> list[Path]:
     if folder is None:
         return []
     places = (folder / dataset.folder, folder)
-    return [place / name for place in places for name in (dataset.file, f"{dataset.file}.gz")]
+    return [place / f"{dataset.file}{ending}" for place in places for ending in endings]
 
 
 def _unpack(stream: BinaryIO, packed: bool, source: str) -> bytes:

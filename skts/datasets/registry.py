@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-__all__ = ["REGISTRY", "RemoteDataset"]
+__all__ = ["MULTILABEL", "RANKINGS", "REGISTRY", "LocalDataset", "RemoteDataset"]
 
 
 @dataclass(frozen=True)
@@ -105,3 +105,76 @@ _DATASETS = (
 )
 
 REGISTRY = {dataset.name: dataset for dataset in _DATASETS}
+
+
+@dataclass(frozen=True)
+class LocalDataset:
+    """One npz file of features and structured targets, converted from its origin: it is read, never downloaded.
+
+    Parameters
+    ----------
+    name : str
+        Name of the set; the file is ``<name>.npz``.
+    folder : str
+        Folder, below the one in ``SKTS_DATA`` and below the cache, in which the file is kept.
+    shape : tuple of (int, int)
+        Rows and features.
+    n_targets : int
+        Labels of a row, or items that a row ranks.
+    origin : str
+        Who made the data.
+    url : str
+        Where the files are that the npz file is a conversion of.
+    n_train : int or None, default=None
+        How many rows, from the first, are the official training part; None without an official split.
+    sparse : bool, default=False
+        Whether so many features are zero that the data are better kept as a sparse matrix.
+    licence : str, default="not stated"
+        Terms under which the origin gives the data, as far as it states them.
+    """
+
+    name: str
+    folder: str
+    shape: tuple[int, int]
+    n_targets: int
+    origin: str
+    url: str
+    n_train: int | None = None
+    sparse: bool = False
+    licence: str = "not stated"
+
+    @property
+    def file(self) -> str:
+        """Name of the file."""
+        return f"{self.name}.npz"
+
+
+def _multilabel(
+    name: str, shape: tuple[int, int], n_targets: int, n_train: int | None, origin: str, sparse: bool = False
+) -> LocalDataset:
+    url = "https://mulan.sourceforge.net/datasets-mlc.html"
+    return LocalDataset(name, "multilabel", shape, n_targets, origin, url, n_train, sparse)
+
+
+def _ranking(name: str, shape: tuple[int, int], n_targets: int) -> LocalDataset:
+    url = "https://github.com/akorba/Structured_Approach_Label_Ranking"
+    return LocalDataset(name, "ranking", shape, n_targets, "Cheng et al. (2009)", url)
+
+
+_MULTILABEL = (
+    _multilabel("emotions", (593, 72), 6, 391, "Trohidis et al. (2008)"),
+    _multilabel("scene", (2_407, 294), 6, 1_211, "Boutell et al. (2004)"),
+    _multilabel("yeast", (2_417, 103), 14, 1_500, "Elisseeff and Weston (2001)"),
+    _multilabel("cal500", (502, 68), 174, None, "Turnbull et al. (2008)"),
+    _multilabel("bibtex", (7_395, 1_836), 159, 4_880, "Katakis et al. (2008)", sparse=True),
+)
+_RANKINGS = (
+    _ranking("iris", (150, 4), 3),
+    _ranking("glass", (214, 9), 6),
+    _ranking("vowel", (528, 10), 11),
+    _ranking("authorship", (841, 70), 4),
+    _ranking("wine", (178, 13), 3),
+)
+
+MULTILABEL = {dataset.name: dataset for dataset in _MULTILABEL}
+RANKINGS = {dataset.name: dataset for dataset in _RANKINGS}
