@@ -214,8 +214,14 @@ def _snapshot(module: nn.Module, device: torch.device) -> dict[str, Any]:
 
 
 def _copy_weights(source: Mapping[str, Tensor], target: nn.Module) -> None:
-    """Start ``target`` from earlier weights; they must have the same shapes."""
-    wanted = {k: tuple(v.shape) for k, v in target.state_dict().items()}
+    """Start ``target`` from earlier weights of the same shapes, but for the parts that its data decide.
+
+    A network names those by ``made_by_each_fit`` (prefixes of its state): tables of a fitted tree, a scale.
+    """
+    fresh = tuple(getattr(target, "made_by_each_fit", ()))
+    source = {k: v for k, v in source.items() if not k.startswith(fresh)} if fresh else source
+    own = {k: v for k, v in target.state_dict().items() if not (fresh and k.startswith(fresh))}
+    wanted = {k: tuple(v.shape) for k, v in own.items()}
     found = {k: tuple(v.shape) for k, v in source.items()}
     if wanted != found:
         key = next(k for k in [*wanted, *found] if wanted.get(k) != found.get(k))
@@ -224,4 +230,4 @@ def _copy_weights(source: Mapping[str, Tensor], target: nn.Module) -> None:
             f"{key!r} of shape {found.get(key)} for one of shape {wanted.get(key)}",
             "Fit data of the same shape with the same architecture, or set warm_start=False.",
         )
-    target.load_state_dict(source)
+    target.load_state_dict(source, strict=not fresh)

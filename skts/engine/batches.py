@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["ArrayBatches", "Batches", "WindowBatches", "as_tensor", "cut_last_part", "iterate"]
+__all__ = ["ArrayBatches", "Batches", "SparseRows", "WindowBatches", "as_tensor", "cut_last_part", "iterate"]
 
 # Data up to this size move to the accelerator once; larger ones batch by batch.
 _RESIDENT_BYTES = 2**30
@@ -39,13 +39,55 @@ class Batches(Protocol):
         ...
 
 
-def as_tensor(array: Any) -> Tensor:
-    """A tensor over the same memory where possible (arrays, read-only arrays, memory maps).
+class SparseRows:
+    """A CSR matrix that stands where a tensor does: the rows that are taken come out dense, the others stay sparse.
 
-    A memory map stays on disk: batches read the pages that they need.
+    Parameters
+    ----------
+    matrix : scipy sparse matrix or array
+        In CSR format, (n_samples, n_features).
     """
-    if isinstance(array, Tensor):
+
+    device = torch.device("cpu")
+
+    def __init__(self, matrix: Any) -> None:
+        self.matrix = matrix
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return int(self.matrix.shape[0])
+
+    def __getitem__(self, rows: slice) -> Tensor:
+        """Rows of a slice."""
+        return torch.from_numpy(self.matrix[rows].toarray())
+
+    def index_select(self, dim: int, index: Tensor) -> Tensor:
+        """Rows ``index``."""
+        assert dim == 0
+        return torch.from_numpy(self.matrix[index.numpy()].toarray())
+
+    def numel(self) -> int:
+        """Entries of the dense matrix."""
+        return int(np.prod(self.matrix.shape))
+
+    def element_size(self) -> int:
+        """Bytes of an entry."""
+        return int(self.matrix.dtype.itemsize)
+
+    def to(self, device: torch.device) -> Any:
+        """All rows, dense, where the engine has found that they fit on ``device``."""
+        return self[:].to(device)
+
+
+def as_tensor(array: Any) -> Any:
+    """A tensor over the same memory where possible (arrays, read-only arrays, memory maps, CSR matrices).
+
+    A memory map stays on disk: batches read the pages that they need. A CSR matrix becomes :class:`SparseRows`.
+    """
+    if isinstance(array, Tensor | SparseRows):
         return array
+    if hasattr(array, "tocsr"):
+        return SparseRows(array.tocsr())
     array = np.asarray(array)
     if array.strides and min(array.strides) < 0:
         array = array.copy()

@@ -7,7 +7,11 @@ from skts.errors import PersistenceError
 
 __all__ = ["class_of", "name_of", "register"]
 
-_OWN = {"FMambaForecaster": "skts.fmamba", "LinearForecaster": "skts.fmamba"}
+_OWN = {
+    "FMambaForecaster": "skts.fmamba",
+    "JointEBMClassifier": "skts.jointebm",
+    "LinearForecaster": "skts.fmamba",
+}
 _REGISTERED: dict[str, type] = {}
 
 T = TypeVar("T", bound=type)
