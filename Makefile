@@ -30,6 +30,7 @@ bench: $(READY)  ## the benchmarks in their quick form; tables go to docs/
 	$(BIN)/python benchmarks/bench_engine.py --quick
 	$(BIN)/python benchmarks/bench_variates.py
 	$(BIN)/python benchmarks/bench_fmamba.py --quick
+	$(BIN)/python benchmarks/bench_jointebm.py --quick
 
 docs: $(READY)  ## build the pages into docs/_build/html (warnings are errors)
 	@test -f $(VENV)/.docs || $(BIN)/python -m pip install -q --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e ".[docs]"

@@ -124,12 +124,19 @@ class JointAnswers:
         ndarray of shape (n_samples, k)
             Of the classes; of each label; of each item to be first in a ranking (:meth:`predict_rank_proba` has all
             positions).
+
+        Raises
+        ------
+        InputError
+            For a space of your own, whose parts are yours.
         """
         check_is_fitted(self)
         if self.output_ == "ranking":
             return self.predict_rank_proba(X)[:, :, 0]
+        if self.output_ == "own":
+            raise InputError("outputs whose parts are known", "a space of your own", "Ask score_samples or sample.")
         p = self._ask(X, lambda m, theta: m.inference.marginals(theta)).numpy()
-        return p if self.output_ in ("multiclass", "own") else p.clip(_LEAST, 1 - _LEAST)
+        return p if self.output_ == "multiclass" else p.clip(_LEAST, 1 - _LEAST)
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Logarithm of :meth:`predict_proba`.

@@ -45,7 +45,7 @@ def best_f1_set_by_size(p: Tensor, p_empty: Tensor) -> Tensor:  # (B, k, k + 1),
 def _f1(inference: Inference, theta: Tensor, seen: Tensor) -> Tensor:
     if isinstance(inference, Enumeration) and inference.space.kind == "multilabel":
         by_size = inference.marginals_by_size(theta)
-        return best_f1_set_by_size(by_size, inference.log_probs(theta)[:, 0].exp())
+        return best_f1_set_by_size(by_size, inference.probabilities(theta)[:, 0])
     p = inference.marginals(theta)
     empty = torch.zeros(len(theta), 1, p.shape[1], dtype=torch.long, device=theta.device)
     return best_f1_set(p, inference.log_prob(theta, empty)[:, 0].exp())

@@ -106,6 +106,8 @@ class JointEBMClassifier(JointQueries, ClassifierMixin, TorchEstimatorMixin, Bas
         The output space in use; "own" for one of yours.
     coupling_, tau_, proposal_ : str
         What "auto" became.
+    contract_ : str or None
+        What a proposal of your own is: "proposal", "reference" or "list".
     classes_ : numpy.ndarray
         Classes; for label sets and rankings the names of the columns, or their numbers.
     n_outputs_ : int

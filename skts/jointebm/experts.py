@@ -23,6 +23,7 @@ __all__ = ["FARTHEST", "Forest", "KernelRidge", "fit_experts", "fit_forest", "fi
 FARTHEST = 10.0  # standard deviations at which a scaled feature is clipped
 _WIDTHS = (0.25, 1.0, 4.0)  # of the kernel, in medians of the squared distance
 _RIDGES = tuple(10.0 ** (i / 2) for i in range(-6, 5))
+_LEVELS = 4  # that a forest descends between two looks at which walks have ended
 _CHUNK = 2048  # rows that are dense at a time
 _MOST_VALUES = 2_000_000  # numbers in all leaves of a forest: bounds what a saved model weighs
 
@@ -47,27 +48,26 @@ class Forest(nn.Module):
     def __init__(self, n_trees: int, n_nodes: int, n_leaves: int, n_out: int) -> None:
         super().__init__()
         self.register_buffer("roots", torch.zeros(n_trees, dtype=torch.long))
-        self.register_buffer("feature", torch.full((n_nodes,), -1, dtype=torch.int32))  # -1 at a leaf
-        self.register_buffer("threshold", torch.zeros(n_nodes))
-        self.register_buffer("left", torch.zeros(n_nodes, dtype=torch.int32))  # at a leaf: its row in values
-        self.register_buffer("right", torch.zeros(n_nodes, dtype=torch.int32))
+        self.register_buffer("feature", torch.zeros(n_nodes, dtype=torch.int32))
+        self.register_buffer("threshold", torch.full((n_nodes,), torch.inf))  # infinite at a leaf
+        self.register_buffer("child", torch.zeros(n_nodes, dtype=torch.int32))  # the left one; the right one is next
+        self.register_buffer("leaf", torch.zeros(n_nodes, dtype=torch.int32))  # row of a leaf in values
         self.register_buffer("values", torch.zeros(n_leaves, n_out))
 
     def forward(self, X: Tensor) -> Tensor:  # (B, d) -> (B, n_out)
         """The forest's prediction."""
         B, T = len(X), len(self.roots)
-        node = self.roots.repeat(B)
-        row = torch.arange(B, device=X.device).repeat_interleave(T)
-        active = torch.arange(B * T, device=X.device)
+        cells, node = X.reshape(-1), self.roots.repeat(B)
+        offset = (torch.arange(B, device=X.device) * X.shape[1]).repeat_interleave(T)
+        active, here = torch.arange(B * T, device=X.device), node.clone()
         while len(active):
-            here = node[active]
-            feature = self.feature[here]
-            inner = feature >= 0
-            active, here, feature = active[inner], here[inner], feature[inner].long()
-            left = X[row[active], feature] <= self.threshold[here]
-            node[active] = torch.where(left, self.left[here], self.right[here]).long()
-        leaves = self.left[node].view(B, T).long()
-        return nn.functional.embedding_bag(leaves, self.values, mode="mean")
+            for _ in range(_LEVELS):  # a leaf is its own child
+                right = cells[offset + self.feature[here]] > self.threshold[here]
+                here = self.child[here] + right.long()
+            node[active] = here
+            inner = self.threshold[here] < torch.inf
+            active, here, offset = active[inner], here[inner], offset[inner]
+        return nn.functional.embedding_bag(self.leaf[node].view(B, T).long(), self.values, mode="mean")
 
 
 def fit_forest(X: np.ndarray, target: np.ndarray, weight: np.ndarray | None, n_trees: int, seed: int) -> Fitted:
@@ -106,28 +106,40 @@ def fit_forest(X: np.ndarray, target: np.ndarray, weight: np.ndarray | None, n_t
     return Fitted(_tables([tree.tree_ for tree in forest.estimators_], D), held_out)
 
 
-def _tables(trees: list, D: int) -> dict[str, Tensor]:
-    """The nodes of all trees one after another."""
-    columns: dict[str, list] = {name: [] for name in ("feature", "threshold", "left", "right", "values")}
+def _tables(trees: list[Any], D: int) -> dict[str, Tensor]:
+    """The nodes of all trees, level by level, so that the two children of a node stand beside each other."""
+    columns: dict[str, list[np.ndarray]] = {name: [] for name in ("feature", "threshold", "child", "leaf", "values")}
     roots, n_nodes, n_leaves = [], 0, 0
     for tree in trees:
-        is_leaf = tree.children_left < 0
-        number = n_leaves + np.cumsum(is_leaf) - 1
+        order = _level_order(tree)
+        place = np.empty_like(order)
+        place[order] = np.arange(len(order))
+        is_leaf = tree.children_left[order] < 0
+        left = np.where(is_leaf, np.arange(len(order)), place[tree.children_left[order]])
         roots.append(n_nodes)
-        columns["feature"].append(np.where(is_leaf, -1, tree.feature))
-        columns["threshold"].append(np.where(is_leaf, 0.0, tree.threshold))
-        columns["left"].append(np.where(is_leaf, number, tree.children_left + n_nodes))
-        columns["right"].append(np.where(is_leaf, number, tree.children_right + n_nodes))
-        columns["values"].append(tree.value[is_leaf].reshape(-1, D))
-        n_nodes, n_leaves = n_nodes + len(is_leaf), n_leaves + int(is_leaf.sum())
+        columns["feature"].append(np.where(is_leaf, 0, tree.feature[order]))
+        columns["threshold"].append(np.where(is_leaf, np.inf, tree.threshold[order]))
+        columns["child"].append(left + n_nodes)
+        columns["leaf"].append(np.where(is_leaf, n_leaves + np.cumsum(is_leaf) - 1, 0))
+        columns["values"].append(tree.value[order][is_leaf].reshape(-1, D))
+        n_nodes, n_leaves = n_nodes + len(order), n_leaves + int(is_leaf.sum())
     joined = {name: np.concatenate(parts) for name, parts in columns.items()}
     # scikit-learn compares float32 rows with float64 thresholds: the next lower float32 decides the same way.
     exact = joined["threshold"]
     single = exact.astype(np.float32)
-    joined["threshold"] = np.where(single > exact, np.nextafter(single, -np.inf, dtype=np.float32), single)
-    types = {"feature": np.int32, "left": np.int32, "right": np.int32}
+    joined["threshold"] = np.where(single > exact, np.nextafter(single, np.float32(-np.inf)), single)
+    types = {"feature": np.int32, "child": np.int32, "leaf": np.int32}
     tables = {name: torch.from_numpy(v.astype(types.get(name, np.float32))) for name, v in joined.items()}
     return {"roots": torch.tensor(roots), **tables}
+
+
+def _level_order(tree: Any) -> np.ndarray:
+    """Nodes of a tree by level."""
+    levels = [np.zeros(1, dtype=np.int64)]
+    while len(levels[-1]):
+        inner = levels[-1][tree.children_left[levels[-1]] >= 0]
+        levels.append(np.stack([tree.children_left[inner], tree.children_right[inner]], 1).ravel())
+    return np.concatenate(levels)
 
 
 class KernelRidge(nn.Module):

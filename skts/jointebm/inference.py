@@ -17,6 +17,7 @@ from skts.jointebm.spaces import LabelSets, Permutations, Space
 
 __all__ = ["Counting", "Enumeration", "Independent", "Inference", "PermutationRecursion"]
 
+_LEAST_EXPONENT = 80.0
 _NEVER = -1e6  # a potential that leaves no probability, and stays finite in every sum
 
 
@@ -90,13 +91,14 @@ class Enumeration(Inference):
         states = space.states()
         self.register_buffer("states", states, persistent=False)
         self.register_buffer("table", space.features(states).float(), persistent=False)
+        self.register_buffer("parts", space.parts(states).float().flatten(1), persistent=False)
         self.register_buffer("log_q", log_q.float(), persistent=False)
 
     def all_scores(self, theta: Tensor, given: Tensor | None = None) -> Tensor:  # (B, D) -> (B, n_states)
         """Scores of all states; no probability for those that disagree with ``given``."""
-        scores = theta @ self.table.to(theta.dtype).T
-        if not isinstance(self.coupling, Uncoupled):
-            scores = scores + self.coupling(self.states.to(theta.dtype))
+        table = self.table.to(theta.dtype)
+        coupled = self.coupling(self.states.to(theta.dtype)) if not isinstance(self.coupling, Uncoupled) else 0.0
+        scores = theta @ table.T + coupled
         if given is not None:
             differs = ((given[:, None] >= 0) & (given[:, None] != self.states)).any(-1)
             scores = scores.masked_fill(differs, _NEVER)
@@ -107,7 +109,8 @@ class Enumeration(Inference):
 
     def _tau(self, scores: Tensor) -> Tensor:
         if self.alpha == 1.0:
-            return scores.logsumexp(1)
+            # States of less than e^-80 of the best one's probability would become subnormal numbers, ten times slower.
+            return torch.maximum(scores, scores.detach().amax(1, keepdim=True) - _LEAST_EXPONENT).logsumexp(1)
         return exact_tau(scores - self.log_q, self.log_q, self.alpha, self.gamma)
 
     def log_probs(self, theta: Tensor, given: Tensor | None = None) -> Tensor:  # (B, D) -> (B, n_states)
@@ -119,29 +122,35 @@ class Enumeration(Inference):
             log_p = log_p.masked_fill(differs, -torch.inf).log_softmax(1)
         return log_p
 
+    def probabilities(self, theta: Tensor, given: Tensor | None = None) -> Tensor:  # (B, D) -> (B, n_states)
+        """Probability of every state, at least e^-80 (see ``_tau``)."""
+        return self.log_probs(theta, given).clamp_min(-_LEAST_EXPONENT).exp()
+
     def _as_log_prob(self, scores: Tensor, log_q: Tensor, tau: Tensor) -> Tensor:
         if self.alpha == 1.0:
             return scores - tau[:, None]
         return log_q + link((scores - log_q - tau[:, None]) / self.gamma, self.alpha).log()
 
     def log_prob(self, theta: Tensor, Y: Tensor) -> Tensor:  # noqa: D102
+        if self.alpha == 1.0:
+            return super().log_prob(theta, Y)
         where = (Y[:, :, None] == self.states).all(-1).long().argmax(-1)  # (B, S)
         return self.log_probs(theta).gather(1, where)
 
     def marginals(self, theta: Tensor, given: Tensor | None = None) -> Tensor:  # noqa: D102
-        p = self.log_probs(theta, given).exp()
-        return torch.tensordot(p, self.space.parts(self.states).to(p), 1)
+        p = self.probabilities(theta, given)
+        return (p @ self.parts.to(p)).unflatten(1, self.space.parts(self.states[:1]).shape[1:])
 
     def marginals_by_size(self, theta: Tensor) -> Tensor:  # (B, D) -> (B, k, k + 1)
         """Probability that label i is present in a set of m labels."""
-        p, sizes = self.log_probs(theta).exp(), self.states.sum(1)
+        p, sizes = self.probabilities(theta), self.states.sum(1)
         parts = [(sizes == m).nonzero()[:, 0] for m in range(self.space.k + 1)]
         return torch.stack([p[:, part] @ self.table[part].to(p) for part in parts], -1)
 
     def draw(  # noqa: D102
         self, theta: Tensor, S: int, generator: torch.Generator | None = None, given: Tensor | None = None
     ) -> Tensor:
-        p = self.log_probs(theta, given).exp()
+        p = self.probabilities(theta, given)
         return self.states[torch.multinomial(p, S, replacement=True, generator=generator)]
 
     def mode(self, theta: Tensor, given: Tensor | None = None) -> Tensor:  # noqa: D102

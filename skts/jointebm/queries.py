@@ -62,10 +62,17 @@ class JointQueries(JointAnswers):
         log_prob : ndarray of shape (n_samples, k)
             Nats. Exact where outputs can be enumerated or labels are independent; elsewhere the best of many draws, the
             mode and its neighbours, so that a better one may be missing.
+
+        Raises
+        ------
+        InputError
+            If k is no whole number of at least 1, or only p / q is known.
         """
         check_is_fitted(self)
         if not isinstance(k, int | np.integer) or k < 1:
             raise InputError("k of at least 1", f"{k!r}", "Pass a whole number.")
+        if self.contract_ == "reference":
+            raise InputError("a model with probabilities", "a reference without log_prob", "Rank what sample draws.")
         seen = torch.from_numpy(self.labelsets_)
         joined = self._ask(X, lambda m, theta: k_best(m, theta, int(k), seen), double=True)
         codes, log_prob = joined[..., :-1].round().long(), joined[..., -1]
@@ -161,7 +168,7 @@ class JointQueries(JointAnswers):
         if isinstance(inference, Enumeration):
             holds = self._holds(event, inference.states.cpu().numpy()).astype(np.float64)
             weights = torch.from_numpy(holds).to(inference.states.device)
-            return self._ask(X, lambda m, t: m.inference.log_probs(t).exp() @ weights, double=True).numpy()
+            return self._ask(X, lambda m, t: m.inference.probabilities(t) @ weights, double=True).numpy()
         generator = torch.Generator(self.module_.encoder.bias.device).manual_seed(draw_seed(random_state))
 
         def part(module: Any, theta: Tensor) -> Tensor:

@@ -67,7 +67,7 @@ class Trust:
         if self.method == "importance":
             found += f", {self.ess:.0f} effective of {self.n_draws} draws, divergence {self.divergence:.1f} nats"
         return (
-            f"The normaliser is not to be trusted on held-out rows ({found}): log-probabilities may be too high. Use "
+            f"The normaliser is not to be trusted on held-out rows ({found}): log-probabilities may be far off. Use "
             "proposal='auto', more n_samples or n_starts, a lower rank, or a coupling with an exact route."
         )
 
