@@ -7,6 +7,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # the gallery's networks are small: threads would wait for each other
 
 from draw_architecture import draw  # noqa: E402
 
@@ -51,10 +52,13 @@ numpydoc_validation_checks = {
     *("GL01", "GL02", "GL03", "GL05", "GL06", "GL07", "GL08"),
     *("SS01", "SS02", "SS04", "PR01", "PR02", "PR03", "PR04", "PR05", "PR10", "RT01", "RT03", "YD01"),
 }
-# Methods of modules say their shapes in a comment where they are defined, those of batches in the Batches protocol.
+# Methods of modules say their shapes in a comment where they are defined, those of batches in the Batches protocol;
+# protocols of objects that a user brings say them in a sentence for each method.
 numpydoc_validation_exclude = {
     r"^skts\.fmamba\.(attention|mamba|module)\.\w+\.\w+$",
     r"^skts\.engine\.\w+\.\w+$",
+    r"^skts\.jointebm\.(OutputSpace|own\.Sampler|own\.Candidates)",
+    r"^skts\.jointebm\.trust\.Trust\.\w+$",
     r"\.get_test_params$",
 }
 
@@ -68,6 +72,7 @@ sphinx_gallery_conf = {
     "show_memory": False,
     "remove_config_comments": True,
     "image_scrapers": ("matplotlib",),
+    "capture_repr": ("_repr_html_",),  # a display is its picture
     "reset_modules": ("matplotlib",),
 }
 

@@ -11,7 +11,10 @@ def _inline(self: Any, node: Any) -> None:
 
 
 def _block(self: Any, node: Any) -> None:
-    self.body.append(f'<div class="math">{convert(node.astext(), display="block")}</div>')
+    formula = node.astext()
+    if r"\\" in formula and r"\begin" not in formula:  # several lines, aligned at &, as Sphinx does it for MathJax
+        formula = rf"\begin{{split}}{formula}\end{{split}}"
+    self.body.append(f'<div class="math">{convert(formula, display="block")}</div>')
     _skip()
 
 

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
@@ -106,8 +105,10 @@ class JointAnswers:
         float
             Higher is better.
         """
-        metric = kendall_tau_score if self.output_ == "ranking" else accuracy_score
-        return float(metric(y, self.predict(X), sample_weight=sample_weight))
+        if self.output_ == "ranking":
+            return float(kendall_tau_score(y, self.predict(X), sample_weight=sample_weight))
+        right = (self._target.encode(y) == self._target.encode(self.predict(X))).all(1)
+        return float(np.average(right, weights=sample_weight))
 
     # ---- probabilities ------------------------------------------------------------------------------------------
 
@@ -136,7 +137,7 @@ class JointAnswers:
         if self.output_ == "own":
             raise InputError("outputs whose parts are known", "a space of your own", "Ask score_samples or sample.")
         p = self._ask(X, lambda m, theta: m.inference.marginals(theta)).numpy()
-        return p if self.output_ == "multiclass" else p.clip(_LEAST, 1 - _LEAST)
+        return p if self.output_ == "multiclass" or self.contract_ == "list" else p.clip(_LEAST, 1 - _LEAST)
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Logarithm of :meth:`predict_proba`.

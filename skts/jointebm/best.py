@@ -22,15 +22,22 @@ def k_best(module: Any, theta: Tensor, k: int, seen: Tensor) -> Tensor:  # (B, D
     if isinstance(inference, Enumeration):
         value, where = inference.log_probs(theta).topk(min(k, len(inference.states)), dim=1)
         return torch.cat([inference.states[where].to(theta.dtype), value[..., None]], -1)
+    if isinstance(inference, Listed):
+        codes, log_p = inference.listed(theta)
+        log_p = log_p.masked_fill(_repeated(codes), -torch.inf)
+        return _best(codes, log_p, k, theta)
     if isinstance(inference, Independent):
         codes = torch.stack([k_best_independent(row, k) for row in theta])
     else:
         codes = _candidates(module, theta, k, seen)
     log_z = inference.log_partition(theta) if inference.exact else module.log_partition(theta)
     log_p = inference.score(theta, codes) - log_z[:, None]
-    log_p = log_p.masked_fill(_repeated(codes), -torch.inf)
+    return _best(codes, log_p.masked_fill(_repeated(codes), -torch.inf), k, theta)
+
+
+def _best(codes: Tensor, log_p: Tensor, k: int, theta: Tensor) -> Tensor:
     value, where = log_p.topk(min(k, codes.shape[1]), dim=1)
-    codes = codes.gather(1, where[..., None].expand(-1, -1, codes.shape[2]))
+    codes = codes.gather(1, where[..., None].expand(-1, -1, codes.shape[2])).clamp_min(0)
     return torch.cat([codes.to(theta.dtype), value[..., None]], -1)
 
 
@@ -60,8 +67,6 @@ def _candidates(module: Any, theta: Tensor, k: int, seen: Tensor) -> Tensor:
     inference, generator = module.inference, torch.Generator(theta.device).manual_seed(0)
     mode = inference.mode(theta)[:, None]
     found = [inference.draw(theta, max(_DRAWS, 4 * k), generator), mode]
-    if isinstance(inference, Listed):
-        return torch.cat(found, 1)
     if type(module.space) is LabelSets:
         found.append((mode - torch.eye(mode.shape[-1], dtype=torch.long, device=theta.device)).abs())
     return torch.cat([*found, seen[:_DRAWS].to(theta.device).expand(len(theta), -1, -1)], 1)

@@ -88,9 +88,11 @@ def choose(target: Target, coupling: str, loss: str, tau: str, proposal: Any, al
     ParameterError
         If the coupling is none of the output space's, or nothing exact is there where it was asked for.
     """
+    contract = None if isinstance(proposal, str) else contract_of(proposal)
+    if contract in ("list", "reference") and coupling == "auto":
+        coupling = _COUPLINGS[target.kind][0] if target.kind == "ranking" else "unary"
     coupling = _coupling(target, coupling)
     alpha = {"logistic": 1.0, "sparsemax": 2.0}.get(loss, float(alpha))
-    contract = None if isinstance(proposal, str) else contract_of(proposal)
     space = Choices(coupling, "", "", alpha, contract).space(target)
     exact = contract == "list" or (contract != "reference" and _is_exact(space, coupling, alpha))
     proposal = _proposal(space, coupling, proposal, contract, exact, alpha)

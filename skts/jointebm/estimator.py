@@ -51,8 +51,9 @@ class JointEBMClassifier(JointQueries, ClassifierMixin, TorchEstimatorMixin, Bas
         Divergence of the objective: maximum likelihood, or losses under which most outputs get no probability at all.
     tau : {"auto", "exact", "structured", "net", "per_sample", "constant"}, default="auto"
         What stands for the log-partition in training and, where nothing is exact, in answers. "auto" is "exact" where
-        there is an exact route and ``proposal="auto"``, else "structured": a mean-field bound plus a small learned
-        correction ("net" for the other losses). "net" is the paper's.
+        there is an exact route and ``proposal="auto"``, else "structured": an estimate by a few hundred fixed draws of
+        the proposal plus a small learned correction ("net" for the other losses). "net" is the paper's: a function of
+        x.
     proposal : {"auto", "enumerate", "prior", "marginal", "meanfield"} or object, default="auto"
         Where training draws outputs. "auto" draws nothing where an exact route exists, latent factors for "lowrank",
         and else takes "meanfield", a mixture of mean fields from several starts. "prior" is uniform, as in the paper.

@@ -358,7 +358,7 @@ def make_exact(space: Space, coupling: Coupling, log_q: Tensor | None, alpha: fl
             return Independent(space, coupling)
         if isinstance(coupling, Cardinality) or space.kind == "subset":
             return Counting(space, coupling)
-        if isinstance(space, Permutations) and 4 < space.k <= MOST_ITEMS:
+        if isinstance(space, Permutations) and 7 < space.k <= MOST_ITEMS:
             return PermutationRecursion(space, coupling)
     return None if log_q is None else Enumeration(space, coupling, log_q, alpha, gamma)
 

@@ -162,6 +162,11 @@ class Listed(Inference):
         scores = super().score(potentials, codes.clamp_min(0)).masked_fill(out, -torch.inf)
         return (scores - math.log(codes.shape[1]) if self.relative else scores), codes
 
+    def listed(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """Codes (B, m, k) of the lists and their log-probabilities (B, m); -inf for padding."""
+        scores, codes = self._scores(theta, None)
+        return codes, scores.log_softmax(1)
+
     def log_partition(self, theta: Tensor, given: Tensor | None = None) -> Tensor:  # noqa: D102
         return self._scores(theta, given)[0].logsumexp(1)
 

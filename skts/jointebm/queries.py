@@ -106,7 +106,12 @@ class JointQueries(JointAnswers):
         if self.output_ == "ranking" and not inference.exact:
             raise InputError("rankings with an exact route", f"{self.n_outputs_} items", "Rank fewer items.")
         given = self._evidence(evidence, len(X) if hasattr(X, "__len__") else X.shape[0])
-        return self._ask(X, lambda m, t, g: m.inference.marginals(t, g), extra=given, double=True).numpy()
+        found = self._ask(X, lambda m, t, g: m.inference.marginals(t, g), extra=given, double=True).numpy()
+        impossible = np.flatnonzero(np.isnan(found.reshape(len(found), -1)).any(1))
+        if len(impossible):
+            got = f"{len(impossible)} rows without one, first {impossible[:3].tolist()}"
+            raise InputError("evidence that a candidate of the row agrees with", got, "Widen the rules.")
+        return found
 
     def _evidence(self, evidence: Any, n: int) -> np.ndarray:
         k, ranking = self.n_outputs_, self.output_ == "ranking"
