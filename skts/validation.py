@@ -116,7 +116,7 @@ def check_weights(sample_weight: Any, X: Any) -> Any:
         weight = _check_sample_weight(sample_weight, X, dtype=np.float32)
     except ValueError as error:
         raise InputError(
-            f"one finite weight for each of {len(X)} samples",
+            f"one finite weight for each of {X.shape[0]} samples",
             str(error).rstrip("."),
             "Check sample_weight.shape.",
         ) from error

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from skts.errors import InputError, ParameterError
 from skts.jointebm.decoding import DECODERS
+from skts.jointebm.own import Listed
 from skts.jointebm.targets import Target
 from skts.metrics import kendall_tau_score
 from skts.validation import check_table
@@ -58,11 +59,19 @@ class JointAnswers:
         """
         check_is_fitted(self)
         name = self.decode if decode is None else decode
-        if name not in DECODERS or (name == "f1" and self.output_ not in ("multilabel", "subset")):
-            raise ParameterError(f"decode among {sorted(DECODERS)}", f"{name!r} for {self.output_}", "Pass 'map'.")
+        legal = self._decoders()
+        if name not in legal:
+            raise ParameterError(f"decode among {legal}", f"{name!r} for {self.output_}", "Pass decode='map'.")
         seen = torch.from_numpy(self.labelsets_)
         codes = self._ask(X, lambda m, theta: DECODERS[name](m.inference, theta, seen))
         return self._target.decode(codes.numpy())
+
+    def _decoders(self) -> list[str]:
+        """What ``decode`` may be: some losses have no meaning in some output spaces."""
+        if self.output_ == "own" or self.contract_ == "reference":
+            return ["map", "seen"] if self.contract_ is None else ["map"]
+        names = [name for name in DECODERS if name != "f1" or self.output_ in ("multilabel", "subset")]
+        return [name for name in names if self.contract_ != "list" or name != "seen"]
 
     def predict_with_rejection(
         self, X: Any, threshold: float, decode: str | None = None
@@ -86,7 +95,7 @@ class JointAnswers:
             False where a person should decide.
         """
         y = self.predict(X, decode)
-        return y, np.exp(self.score_samples(X, y, relative=self.contract_ == "reference")) >= threshold
+        return y, np.exp(self.score_samples(X, y)) >= threshold
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Part of the rows that are right as a whole; Kendall's tau for rankings.
@@ -195,10 +204,11 @@ class JointAnswers:
         if self.output_ == "ranking":
             p = self.predict_rank_proba(X)
             return p @ np.arange(p.shape[2] - 1, -1, -1, dtype=p.dtype)
-        if self.output_ == "multiclass":
-            scores = self._ask(X, lambda m, theta: m.inference.log_probs(theta)).numpy()
-            return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
         p = self.predict_proba(X)
+        if self.output_ == "multiclass":
+            scores = np.log(p.clip(1e-30))
+            return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
+        p = p.clip(_LEAST, 1 - _LEAST)
         return np.log(p) - np.log1p(-p)
 
     def score_samples(self, X: Any, y: Any = None, relative: bool = False) -> np.ndarray:
@@ -234,7 +244,7 @@ class JointAnswers:
     @staticmethod
     def _log_prob(module: Any, theta: Tensor, Y: Tensor) -> Tensor:
         inference = module.inference
-        if inference.exact or module.alpha != 1.0 or module.tau.kind == "per_sample":
+        if inference.exact or isinstance(inference, Listed) or module.tau.kind == "per_sample":
             return inference.log_prob(theta, Y[:, None])[:, 0]
         return inference.score(theta, Y[:, None])[:, 0] - module.log_partition(theta)
 
@@ -282,7 +292,9 @@ class JointAnswers:
         if method not in ("auto", "tau", "exact", "importance") or (method == "exact" and not exact):
             legal = "method among 'auto', 'tau', 'importance'" + (", 'exact'" if exact else "; nothing is exact here")
             raise ParameterError(legal, f"{method!r}", "Pass method='auto'.")
-        learned = self.alpha_ == 1.0 and self.tau_ != "per_sample"  # that of a training row says nothing of a new one
+        learned = (
+            self.contract_ != "reference" and self.tau_ != "per_sample"
+        )  # a training row's says nothing of a new one
         tau = method == "tau" or (method == "auto" and not exact and learned)
         return self._ask(
             X, lambda m, theta: m.log_partition(theta) if tau else m.inference.log_partition(theta), double=True

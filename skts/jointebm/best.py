@@ -1,17 +1,17 @@
 """The k most probable outputs."""
 
 import heapq
+import math
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from skts.jointebm.inference import Enumeration, Independent
+from skts.jointebm.inference import MOST_STATES, Enumeration, Independent, Inference, exact_key
 from skts.jointebm.own import Listed
 from skts.jointebm.spaces import LabelSets
 
-__all__ = ["k_best", "k_best_independent"]
+__all__ = ["draws_by_row", "k_best", "k_best_independent"]
 
 _DRAWS = 256
 
@@ -24,10 +24,11 @@ def k_best(module: Any, theta: Tensor, k: int, seen: Tensor) -> Tensor:  # (B, D
         return torch.cat([inference.states[where].to(theta.dtype), value[..., None]], -1)
     if isinstance(inference, Listed):
         codes, log_p = inference.listed(theta)
-        log_p = log_p.masked_fill(_repeated(codes), -torch.inf)
-        return _best(codes, log_p, k, theta)
+        return _best(codes, log_p.masked_fill(_repeated(codes), -torch.inf), k, theta)
     if isinstance(inference, Independent):
         codes = torch.stack([k_best_independent(row, k) for row in theta])
+    elif module.space.log_size <= math.log(MOST_STATES):
+        codes = module.space.states().to(theta.device).expand(len(theta), -1, -1)
     else:
         codes = _candidates(module, theta, k, seen)
     log_z = inference.log_partition(theta) if inference.exact else module.log_partition(theta)
@@ -64,20 +65,23 @@ def k_best_independent(theta: Tensor, k: int) -> Tensor:  # (D,) -> (k, D)
 
 def _candidates(module: Any, theta: Tensor, k: int, seen: Tensor) -> Tensor:
     """Draws, the mode and what is one step away from it, and the most frequent outputs of the training data."""
-    inference, generator = module.inference, torch.Generator(theta.device).manual_seed(0)
+    inference = module.inference
     mode = inference.mode(theta)[:, None]
-    found = [inference.draw(theta, max(_DRAWS, 4 * k), generator), mode]
+    found = [draws_by_row(inference, theta, max(_DRAWS, 4 * k), 0), mode]
     if type(module.space) is LabelSets:
         found.append((mode - torch.eye(mode.shape[-1], dtype=torch.long, device=theta.device)).abs())
     return torch.cat([*found, seen[:_DRAWS].to(theta.device).expand(len(theta), -1, -1)], 1)
 
 
+def draws_by_row(inference: Inference, theta: Tensor, n: int, seed: int) -> Tensor:  # (B, D) -> (B, n, k)
+    """Draws that do not depend on a row's neighbours: every row uses the same random numbers."""
+    return torch.cat([inference.draw(row[None], n, torch.Generator(theta.device).manual_seed(seed)) for row in theta])
+
+
 def _repeated(codes: Tensor) -> Tensor:  # (B, S, k) -> (B, S)
     """True for a code that stands earlier in its row already."""
-    weights = torch.from_numpy(np.random.default_rng(0).standard_normal(codes.shape[-1])).to(codes.device)
-    key = codes.double() @ weights
-    order = key.argsort(dim=1, stable=True)
-    in_order = key.gather(1, order)
+    order = exact_key(codes).argsort(dim=1, stable=True)
+    in_order = exact_key(codes).gather(1, order)
     same = torch.zeros_like(in_order, dtype=torch.bool)
     same[:, 1:] = in_order[:, 1:] == in_order[:, :-1]
     return torch.zeros_like(same).scatter(1, order, same)

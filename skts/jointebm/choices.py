@@ -23,6 +23,7 @@ _COUPLINGS = {
     "subset": ("unary",),
     "own": ("unary",),
 }
+_OWN_TAUS = {"list": ("auto", "exact"), "reference": ("auto", "net", "constant", "per_sample")}
 _COUNT = Interval(Integral, 1, None, closed="left")
 _POSITIVE = Interval(Real, 0, None, closed="neither")
 _SHARE = Interval(Real, 0, 1, closed="neither")
@@ -89,11 +90,17 @@ def choose(target: Target, coupling: str, loss: str, tau: str, proposal: Any, al
         If the coupling is none of the output space's, or nothing exact is there where it was asked for.
     """
     contract = None if isinstance(proposal, str) else contract_of(proposal)
-    if contract in ("list", "reference") and coupling == "auto":
-        coupling = _COUPLINGS[target.kind][0] if target.kind == "ranking" else "unary"
     coupling = _coupling(target, coupling)
     alpha = {"logistic": 1.0, "sparsemax": 2.0}.get(loss, float(alpha))
     space = Choices(coupling, "", "", alpha, contract).space(target)
+    if alpha != 1.0 and (space.log_size > math.log(MOST_STATES) + 1e-9 or contract is not None):
+        raise ParameterError(
+            f"loss='logistic' for more than {MOST_STATES} outputs or candidates of your own",
+            f"loss={loss!r} for {target.kind} with {target.k} entries",
+            "Sparse losses need all outputs in a table: pass loss='logistic'.",
+        )
+    if contract in ("list", "reference") and tau not in _OWN_TAUS[contract]:
+        raise ParameterError(f"tau among {_OWN_TAUS[contract]} for your candidates", f"{tau!r}", "Pass tau='auto'.")
     exact = contract == "list" or (contract != "reference" and _is_exact(space, coupling, alpha))
     proposal = _proposal(space, coupling, proposal, contract, exact, alpha)
     if tau == "auto":

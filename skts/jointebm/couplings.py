@@ -71,11 +71,17 @@ class Cardinality(Coupling):
         return _GAIN * self.weight
 
     def forward(self, Y: Tensor) -> Tensor:  # noqa: D102
-        return self.potentials[Y.sum(-1).long()]
+        return self._at(Y.sum(-1))
 
     def conditional(self, Y: Tensor) -> Tensor:  # noqa: D102
-        others = (Y.sum(-1, keepdim=True) - Y).long()
-        return self.potentials[others + 1] - self.potentials[others]
+        others = Y.sum(-1, keepdim=True) - Y
+        return self._at(others + 1) - self._at(others)
+
+    def _at(self, size: Tensor) -> Tensor:
+        """The potential of a number of labels, between whole ones where labels are expectations."""
+        below = size.long().clamp(0, len(self.weight) - 1)
+        above = (below + 1).clamp_max(len(self.weight) - 1)
+        return torch.lerp(self.potentials[below], self.potentials[above], (size - below).to(self.weight.dtype))
 
     def penalty(self) -> Tensor:
         """Curvature alone: a constant changes nothing, a slope belongs to the labels' own log-odds."""

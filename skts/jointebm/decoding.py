@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from skts.jointebm.inference import Enumeration, Inference, best_permutation
-from skts.jointebm.spaces import Permutations
+from skts.jointebm.own import Listed
+from skts.jointebm.spaces import Permutations, Subsets
 
 __all__ = ["DECODERS", "best_f1_set", "best_f1_set_by_size"]
 
@@ -42,7 +43,33 @@ def best_f1_set_by_size(p: Tensor, p_empty: Tensor) -> Tensor:  # (B, k, k + 1),
     return ((rank <= where) & (best >= p_empty[:, None])).long()
 
 
+def _largest(p: Tensor, size: int) -> Tensor:  # (B, k) -> (B, k)
+    """The set of the ``size`` most probable labels."""
+    return (p.argsort(dim=1, descending=True, stable=True).argsort(1) < size).long()
+
+
+def _of_list(inference: Listed, theta: Tensor, gain: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """The candidate of the largest expected gain(candidates, outputs), both (B, m, k)."""
+    codes, log_p = inference.listed(theta)
+    expected = torch.einsum("bcm,bm->bc", gain(codes, codes).to(log_p.dtype), log_p.exp())
+    return codes[torch.arange(len(codes)), expected.masked_fill(log_p == -torch.inf, -torch.inf).argmax(1)]
+
+
+def _f1_gain(a: Tensor, b: Tensor) -> Tensor:  # (B, m, k), (B, n, k) -> (B, m, n)
+    a, b = a.clamp_min(0).double(), b.clamp_min(0).double()
+    total = a.sum(-1)[:, :, None] + b.sum(-1)[:, None]
+    return torch.where(total > 0, 2 * a @ b.transpose(1, 2) / total.clamp_min(1), 1.0)
+
+
+def _agreement(a: Tensor, b: Tensor) -> Tensor:  # (B, m, k), (B, n, k) -> (B, m, n)
+    return (a[:, :, None] == b[:, None]).double().mean(-1)
+
+
 def _f1(inference: Inference, theta: Tensor, seen: Tensor) -> Tensor:
+    if isinstance(inference, Listed):
+        return _of_list(inference, theta, _f1_gain)
+    if isinstance(inference.space, Subsets):
+        return _largest(inference.marginals(theta), inference.space.size)
     if isinstance(inference, Enumeration) and inference.space.kind == "multilabel":
         by_size = inference.marginals_by_size(theta)
         return best_f1_set_by_size(by_size, inference.probabilities(theta)[:, 0])
@@ -56,7 +83,11 @@ def _map(inference: Inference, theta: Tensor, seen: Tensor) -> Tensor:
 
 
 def _hamming(inference: Inference, theta: Tensor, seen: Tensor) -> Tensor:
+    if isinstance(inference, Listed):
+        return _of_list(inference, theta, _agreement)
     p = inference.marginals(theta)
+    if isinstance(inference.space, Subsets):
+        return _largest(p, inference.space.size)
     if isinstance(inference.space, Permutations):
         return best_permutation(p)
     if inference.space.kind == "multiclass":

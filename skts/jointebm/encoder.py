@@ -1,4 +1,4 @@
-r"""Encoders: from x to the potentials :math:`\theta(x)`. All start at the reference distribution, whatever x is."""
+r"""Encoders: from x to the potentials :math:`\theta(x)`."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ _SPREAD = 5.0  # ridge on how much the trust in an expert differs between output
 
 
 class Encoder(nn.Module):
-    """Base: scales x, and clips it at 10 standard deviations, so that no row leads far out of what was learned.
+    """Base: scales x, and clips it at 10 units of scale, so that no row leads far out of what was learned.
 
     Parameters
     ----------
@@ -27,6 +27,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.register_buffer("center", torch.zeros(n_in))
         self.register_buffer("scale", torch.ones(n_in))
+        self.register_buffer("mean", torch.zeros(n_in))  # of the training rows: sparse ones are not centred
         self.bias = nn.Parameter(base.clone())
 
     def scaled(self, X: Tensor) -> Tensor:

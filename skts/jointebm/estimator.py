@@ -16,11 +16,10 @@ from skts.engine import ArrayBatches, FitRun, draw_seed
 from skts.errors import InputError
 from skts.jointebm.baselines import baselines_for
 from skts.jointebm.choices import Choices, choose, rare_settings
-from skts.jointebm.couplings import Uncoupled
 from skts.jointebm.decoding import DECODERS
 from skts.jointebm.experts import fit_experts
 from skts.jointebm.module import JointEBM
-from skts.jointebm.own import Listed, OwnDraws, draw_own, list_own
+from skts.jointebm.own import OwnDraws, draw_by_content, list_own
 from skts.jointebm.pseudo import start_near_optimum
 from skts.jointebm.queries import JointQueries
 from skts.jointebm.targets import Target, as_outputs, check_lengths, check_mask
@@ -86,7 +85,7 @@ class JointEBMClassifier(JointQueries, ClassifierMixin, TorchEstimatorMixin, Bas
     patience : int or None, default=5
         Epochs without a better validation likelihood before training stops.
     max_time : float or None, default=None
-        Wall seconds after which training stops, with a warning.
+        Wall seconds after which training stops, with a warning; the experts of the encoder are always fitted whole.
     device : str, default="auto"
         "auto", "cpu", "cuda", "cuda:1", "mps".
     random_state : int, RandomState or None, default=None
@@ -296,47 +295,53 @@ class JointEBMClassifier(JointQueries, ClassifierMixin, TorchEstimatorMixin, Bas
         y, names = as_outputs(y)
         X = check_table(self, X, accept_sparse="csr")
         check_lengths(y, X)
-        known = check_mask(label_mask, y)
+        known, weight = check_mask(label_mask, y), check_weights(sample_weight, X)
+        if weight is not None and not weight.all():  # rows without weight are no rows
+            kept = weight > 0
+            X, y, weight = X[kept], y[kept], weight[kept]
+            known = None if known is None else known[kept]
         target = Target.of(self.output, y if known is None else np.where(known, y, 0), names)
-        Y = target.encode(y if known is None else np.where(known, y, 0))
-        if known is not None and target.kind != "multilabel":
+        if known is not None and (target.kind != "multilabel" or self.loss != "logistic"):
+            got = f"one for {target.kind} with loss={self.loss!r}"
             raise InputError(
-                "label_mask for label sets", f"one for {target.kind}", "Drop the rows that lack something."
+                "label_mask for label sets and the logistic loss", got, "Drop the rows that lack something."
             )
+        Y = target.encode(y if known is None else np.where(known, y, 0))
         choices = choose(target, self.coupling, self.loss, self.tau, self.proposal, self.alpha)
-        self._remember(target, choices, Y)
-        space, weight = choices.space(target), check_weights(sample_weight, X)
-        self._fresh = fit_experts(
-            self.encoder, X, space, Y, known, weight, rare_settings(self.module_kwargs), draw_seed(self.random_state)
-        )
+        self._remember(target, choices, Y if known is None or not known.all(1).any() else Y[known.all(1)], Y.shape[1])
+        space, seed = choices.space(target), draw_seed(self.random_state)
+        self._fresh = fit_experts(self.encoder, X, space, Y, known, weight, rare_settings(self.module_kwargs), seed)
+        mass = np.ones(Y.shape) if known is None else known.astype(float)
+        base = space.reference(Y, mass if weight is None else mass * weight[:, None])
         self.module_config_ = {
             "n_in": X.shape[1],
             "n_rows": X.shape[0],
-            "base": space.reference(Y, known).tolist(),
+            "base": base.tolist(),
             "experts": self._fresh.sizes,
         }
         given = np.where(known, Y, -1) if known is not None else np.zeros((len(Y), 0), dtype=np.int64)
-        self._own = OwnDraws(self.own_proposal_, X, self.n_samples, draw_seed(self.random_state))
+        self._own = OwnDraws(self.own_proposal_, X, self.n_samples, seed) if choices.contract else None
         listed = self._listed(X, Y)
         return ArrayBatches.of(X, self._fresh.held_out, Y, np.arange(len(Y)), given, listed, sample_weight=weight)
 
-    def _remember(self, target: Target, choices: Choices, Y: np.ndarray) -> None:
+    def _remember(self, target: Target, choices: Choices, Y: np.ndarray, n_outputs: int) -> None:
         """Plain fitted attributes: a saved file holds them, and they rebuild target and space."""
+        before = getattr(self, "classes_", None)
+        if self.warm_start and before is not None and not np.array_equal(before, target.classes):
+            got = f"{target.classes[:5].tolist()} after {before[:5].tolist()}"
+            raise InputError("the classes or labels of the fit that warm_start continues", got, "Set warm_start=False.")
         self.output_, self.classes_, self.subset_size_ = target.kind, target.classes, target.size
         self.coupling_, self.tau_, self.proposal_ = choices.coupling, choices.tau, choices.proposal
         self.contract_, self.alpha_ = choices.contract, choices.alpha
-        self.n_outputs_ = Y.shape[1]
+        self.n_outputs_ = n_outputs
         self.own_proposal_ = None if choices.contract is None else clone(self.proposal, safe=False)
         sets, counts = np.unique(Y, axis=0, return_counts=True)
         order = np.argsort(-counts, kind="stable")
         self.labelsets_, self.labelset_counts_ = sets[order], counts[order]
 
     def _build(self, **config: Any) -> nn.Module:
-        space, inference = self._choices.space(self._target), None
-        if self.contract_ in ("reference", "list"):
-            inference = Listed(space, Uncoupled(), relative=self.contract_ == "reference")
         return JointEBM(
-            space,
+            self._choices.space(self._target),
             self.coupling_,
             self.encoder,
             **config,
@@ -346,7 +351,7 @@ class JointEBMClassifier(JointQueries, ClassifierMixin, TorchEstimatorMixin, Bas
             gamma=self.gamma,
             n_samples=self.n_samples,
             rare=rare_settings(self.module_kwargs),
-            inference=inference,
+            listed=self.contract_ if self.contract_ in ("list", "reference") else None,
         )
 
     def _loss(
@@ -377,19 +382,26 @@ class JointEBMClassifier(JointQueries, ClassifierMixin, TorchEstimatorMixin, Bas
         if not (self.warm_start and hasattr(self, "module_")) and self.contract_ != "reference":
             start_near_optimum(module, train, device, run.settings.deadline)
         held = valid or train
-        X, features, Y, _, _, listed = (t.to(device) for t in held.take(torch.arange(min(len(held), MOST_ROWS))))
+        some = torch.randperm(len(held), generator=torch.Generator().manual_seed(0))[:MOST_ROWS]
+        X, features, Y, _, given, listed = (t.to(device) for t in held.take(some))
         with torch.no_grad():
             calibrate(module.eval(), module.potentials(X, features, listed))
+        # The norm of an unbiased gradient is not to be clipped: what is cut off is the pull back to where tau is right.
+        clip = {} if "clip_norm" in (self.net_kwargs or {}) else {"clip_norm": None}
         try:
-            run.train(module, train, self._loss, valid=valid, keep_start=True)
-            if any(p.requires_grad for p in module.tau.parameters()):
+            run.train(module, train, self._loss, valid=valid, keep_start=True, **clip)
+            going_on = run.stopped_by in ("max_epochs", "patience")
+            if going_on and self.tau_ in ("structured", "net", "constant"):
                 # The weights that are kept have the best likelihood, which tau has no part in: it may lag behind.
-                run.train(module, train, self._tau_loss, valid=valid, keep_start=True, stage="tau")
+                run.train(module, train, self._tau_loss, valid=valid, keep_start=True, stage="tau", **clip)
         finally:
             with torch.no_grad():
                 theta = module.eval().potentials(X, features, listed)
-                calibrate(module, theta)
-                self._trust = check_normaliser(module, theta, Y)
+                half = max(1, len(theta) // 2)
+                calibrate(module, theta[:half])
+                if given.shape[1]:  # what was not observed is drawn from the model
+                    Y = module.inference.draw(theta, 1, torch.Generator(device).manual_seed(0), given)[:, 0]
+                self._trust = check_normaliser(module, theta[-half:], Y[-half:])
 
     def _finalise(self, run: FitRun, module: nn.Module, *args: Any) -> None:
         super()._finalise(run, module, *args)
@@ -398,7 +410,7 @@ class JointEBMClassifier(JointQueries, ClassifierMixin, TorchEstimatorMixin, Bas
             self.__dict__.pop(name)
         self.normalizer_, self.normalization_error_, self.ess_ = trust.as_dict(), trust.error, trust.ess
         self.n_overflows_ = int(module.n_overflows)
-        if not trust.ok and self.loss == "logistic":
+        if not trust.ok and not module.inference.exact:
             warnings.warn(trust.warning(), ConvergenceWarning, stacklevel=2)
 
     # ---- what it needs ------------------------------------------------------------------------------------------
@@ -419,8 +431,7 @@ class JointEBMClassifier(JointQueries, ClassifierMixin, TorchEstimatorMixin, Bas
             return list_own(self.own_proposal_, X, self._target, observed).reshape(X.shape[0], -1)
         if self.contract_ == "reference":
             n = rare_settings(self.module_kwargs)["n_draws"]
-            codes, _ = draw_own(self.own_proposal_, X, n, np.random.default_rng(0), self._target)
-            return codes.flatten(1).numpy()
+            return draw_by_content(self.own_proposal_, X, n, self._target)
         return np.zeros((X.shape[0], 0), dtype=np.int64)
 
     def __sklearn_tags__(self) -> Any:

@@ -197,8 +197,10 @@ def fit_kernel_ridge(
     mean = (w[:, None] * Y).sum(0) / w.sum()
     chosen = torch.randperm(n, generator=torch.Generator().manual_seed(seed))[:n_landmarks]
     marks = scale_rows(rows.index_select(0, chosen), center, scale).double()
-    parts = [scale_rows(rows[i : i + _CHUNK], center, scale).double() for i in range(0, n, _CHUNK)]
-    distance, between = torch.cat([_squared_distances(part, marks) for part in parts]), _squared_distances(marks, marks)
+    starts, between = range(0, n, _CHUNK), _squared_distances(marks, marks)
+    distance = torch.cat(
+        [_squared_distances(scale_rows(rows[i : i + _CHUNK], center, scale).double(), marks) for i in starts]
+    )
     apart = between[between > 1e-9]
     median = apart.median() if len(apart) else torch.ones(()).double()
     fits = [_ridges(distance, between, factor * median, Y - mean, w) for factor in _WIDTHS]
@@ -286,10 +288,18 @@ def fit_experts(
         Seed of the experts.
     """
     center, scale = _spread(X)
-    buffers = {"encoder.center": center, "encoder.scale": scale}
+    mean = torch.from_numpy(np.asarray(X.mean(axis=0), dtype=np.float32).ravel())
+    buffers = {"encoder.center": center, "encoder.scale": scale, "encoder.mean": mean}
     target = space.features(torch.from_numpy(Y)).numpy().astype(np.float64)
     if known is not None:
         target = np.where(known, target, _column_means(target, known))
+    # A copy of a row would tell the held-out prediction of the row what it must not know.
+    X, back, copies = _distinct(X)
+    if len(copies) < len(target):
+        weight = np.ones(len(target)) if weight is None else weight
+        mass = np.bincount(back, weight)
+        target = np.stack([np.bincount(back, weight * column) for column in target.T], 1) / mass[:, None]
+        known, weight = (None if known is None else known[copies]), mass.astype(np.float32)
     fitted: dict[str, Fitted] = {}
     if encoder in ("stack", "kernel"):
         fitted["kernel"] = fit_kernel_ridge(X, center, scale, target, weight, rare["n_landmarks"], seed)
@@ -301,7 +311,7 @@ def fit_experts(
     for name, fit in fitted.items():
         buffers.update({f"encoder.experts.{name}.{key}": value for key, value in fit.buffers.items()})
     held_out = [fit.held_out.astype(np.float32) for fit in fitted.values()]
-    joined = np.concatenate(held_out, 1) if held_out else np.zeros((len(Y), 0), dtype=np.float32)
+    joined = np.concatenate(held_out, 1)[back] if held_out else np.zeros((len(Y), 0), dtype=np.float32)
     return Fresh(buffers, {name: _sizes(name, fit.buffers) for name, fit in fitted.items()}, joined)
 
 
@@ -328,6 +338,20 @@ def _spread(X: Any) -> tuple[Tensor, Tensor]:
 def scale_rows(X: Tensor, center: Tensor, scale: Tensor) -> Tensor:
     """Rows in units of the training rows' spread, clipped so that none leads far out of what was learned."""
     return ((X.to(center.dtype) - center) / scale).clamp(-FARTHEST, FARTHEST)
+
+
+def _distinct(X: Any) -> tuple[Any, np.ndarray, np.ndarray]:
+    """The distinct rows of X, which of them each row is, and where each stands first."""
+    if issparse(X):
+        keys = [row.indices.tobytes() + row.data.tobytes() for row in X]
+    else:
+        keys = [row.tobytes() for row in np.ascontiguousarray(X)]
+    numbers: dict[bytes, int] = {}
+    back = np.array([numbers.setdefault(key, len(numbers)) for key in keys])
+    first = np.unique(back, return_index=True)[1]
+    if len(first) == X.shape[0]:
+        return X, np.arange(len(first)), np.arange(len(first))
+    return X[first], back, first
 
 
 def _column_means(target: np.ndarray, known: np.ndarray) -> np.ndarray:

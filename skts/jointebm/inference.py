@@ -7,6 +7,7 @@ Log-partition, marginals, draws and mode. Every class holds the coupling and ans
 
 from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -17,6 +18,8 @@ from skts.jointebm.spaces import LabelSets, Permutations, Space
 
 __all__ = ["Counting", "Enumeration", "Independent", "Inference", "PermutationRecursion"]
 
+MOST_STATES = 2**14  # that are enumerated
+MOST_ITEMS = 12  # that the recursion over subsets ranks
 _LEAST_EXPONENT = 80.0
 _NEVER = -1e6  # a potential that leaves no probability, and stays finite in every sum
 
@@ -100,9 +103,16 @@ class Enumeration(Inference):
         coupled = self.coupling(self.states.to(theta.dtype)) if not isinstance(self.coupling, Uncoupled) else 0.0
         scores = theta @ table.T + coupled
         if given is not None:
-            differs = ((given[:, None] >= 0) & (given[:, None] != self.states)).any(-1)
+            differs = self._disagrees(given)
             scores = scores.masked_fill(differs, _NEVER)
         return scores
+
+    def _disagrees(self, given: Tensor) -> Tensor:  # (B, k) -> (B, n_states)
+        """Whether a state differs from what is known of a row."""
+        if isinstance(self.space, LabelSets):  # a product of matrices counts the differences
+            absent, present = (given == 0).float(), (given == 1).float()
+            return absent @ self.table.float().T + present @ (1 - self.table.float()).T > 0
+        return ((given[:, None] >= 0) & (given[:, None] != self.states)).any(-1)
 
     def log_partition(self, theta: Tensor, given: Tensor | None = None) -> Tensor:  # noqa: D102
         return self._tau(self.all_scores(theta, given))
@@ -118,7 +128,7 @@ class Enumeration(Inference):
         scores = self.all_scores(theta)
         log_p = self._as_log_prob(scores, self.log_q, self._tau(scores))
         if given is not None:
-            differs = ((given[:, None] >= 0) & (given[:, None] != self.states)).any(-1)
+            differs = self._disagrees(given)
             log_p = log_p.masked_fill(differs, -torch.inf).log_softmax(1)
         return log_p
 
@@ -263,15 +273,17 @@ class PermutationRecursion(Inference):
     def __init__(self, space: Permutations, coupling: Coupling) -> None:
         super().__init__(space, coupling)
         k = space.k
-        sizes = torch.tensor([bin(mask).count("1") for mask in range(2**k)])
-        place = torch.zeros(2**k, dtype=torch.long)  # of a subset among those of its size
+        masks = np.arange(2**k)
+        sizes = (masks[:, None] >> np.arange(k) & 1).sum(1)
+        place = np.zeros(2**k, dtype=np.int64)  # of a subset among those of its size
         for size in range(k + 1):
-            of_size = (sizes == size).nonzero()[:, 0]
-            place[of_size] = torch.arange(len(of_size))
+            of_size = masks[sizes == size]
+            place[of_size] = np.arange(len(of_size))
             if size:
-                items = ((of_size[:, None] >> torch.arange(k)) & 1).nonzero()[:, 1].view(-1, size)
-                self.register_buffer(f"items_{size}", items, persistent=False)
-                self.register_buffer(f"before_{size}", place[of_size[:, None] - (1 << items)], persistent=False)
+                items = np.nonzero(of_size[:, None] >> np.arange(k) & 1)[1].reshape(-1, size)
+                before = place[of_size[:, None] - (1 << items)]
+                self.register_buffer(f"items_{size}", torch.from_numpy(items), persistent=False)
+                self.register_buffer(f"before_{size}", torch.from_numpy(before), persistent=False)
 
     def _layers(self, table: Tensor) -> list[Tensor]:
         """F of all subsets of each size, (B, number of them)."""
@@ -344,6 +356,18 @@ def pinned(value: Tensor, given: Tensor | None, scale: float = 1.0, shift: float
     return value if given is None else torch.where(given < 0, value, scale * given.to(value.dtype) + shift)
 
 
+def exact_key(codes: Tensor) -> Tensor:  # (..., k) -> (...)
+    """A whole number for each code: the same for equal codes, and by all odds for no others."""
+    odd = np.random.default_rng(0).integers(1, 2**62, codes.shape[-1]) | 1
+    return (codes.long() * torch.from_numpy(odd).to(codes.device)).sum(-1)  # wraps around, exactly
+
+
+def fresh_noise(n: int, dimensions: int, generator: torch.Generator | None) -> Tensor:  # (1, n, dimensions)
+    """Uniform numbers, the same for all rows."""
+    device = "cpu" if generator is None else generator.device
+    return torch.rand(1, n, dimensions, generator=generator, device=device)
+
+
 @lru_cache(maxsize=16)
 def sobol(n: int, dimensions: int) -> Tensor:  # (1, n, dimensions)
     """Points that fill the unit cube evenly, scrambled by a fixed seed; ends of the interval are left out."""
@@ -361,7 +385,3 @@ def make_exact(space: Space, coupling: Coupling, log_q: Tensor | None, alpha: fl
         if isinstance(space, Permutations) and 7 < space.k <= MOST_ITEMS:
             return PermutationRecursion(space, coupling)
     return None if log_q is None else Enumeration(space, coupling, log_q, alpha, gamma)
-
-
-MOST_STATES = 2**14  # that are enumerated
-MOST_ITEMS = 12  # that the recursion over subsets ranks

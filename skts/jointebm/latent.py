@@ -16,7 +16,7 @@ from torch import Tensor
 
 from skts.jointebm.ascent import climb
 from skts.jointebm.couplings import LowRank
-from skts.jointebm.inference import Inference, log_factors, pinned, sobol
+from skts.jointebm.inference import Inference, fresh_noise, log_factors, pinned, sobol
 from skts.jointebm.meanfield import distinct_log_weights, starts
 from skts.jointebm.spaces import Space
 
@@ -116,7 +116,8 @@ class Latent(Inference):
     def draw(  # noqa: D102
         self, theta: Tensor, S: int, generator: torch.Generator | None = None, given: Tensor | None = None
     ) -> Tensor:
-        log_w, log_odds = self.log_weights(theta, self.fixed_noise(max(self.n_draws, 4 * S)), given)
+        noise = fresh_noise(max(self.n_draws, 4 * S), self.n_noise, generator)
+        log_w, log_odds = self.log_weights(theta, noise, given)
         chosen = torch.multinomial(log_w.softmax(1), S, replacement=True, generator=generator)
         p = log_odds.sigmoid().gather(1, chosen[..., None].expand(-1, -1, self.space.k))
         Y = (torch.rand(p.shape, generator=generator, device=p.device, dtype=p.dtype) < p).long()

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from skts.jointebm.couplings import Coupling, LowRank, make_coupling
 from skts.jointebm.encoder import make_encoder
-from skts.jointebm.inference import MOST_STATES, Enumeration, Inference, make_exact
+from skts.jointebm.inference import MOST_STATES, Inference, make_exact
 from skts.jointebm.latent import Latent
 from skts.jointebm.losses import LARGEST_EXPONENT, divergence_of_certainty, joint_objective
+from skts.jointebm.own import Listed
 from skts.jointebm.sampled import PROPOSALS, Sampled
 from skts.jointebm.spaces import Space
 
@@ -89,11 +90,11 @@ class JointEBM(nn.Module):
         Draws of each row in training.
     rare : dict
         C, hidden, dropout, rank, n_starts, n_draws, defensive, coupling_ridge.
-    inference : Inference, optional
-        Instead of the route that space and coupling lead to.
+    listed : {"list", "reference"}, optional
+        Candidates of the user's own come with the rows; see :mod:`skts.jointebm.own`.
     """
 
-    made_by_each_fit = ("encoder.center", "encoder.scale", "encoder.experts.")
+    made_by_each_fit = ("encoder.center", "encoder.scale", "encoder.mean", "encoder.experts.")
 
     def __init__(
         self,
@@ -110,7 +111,7 @@ class JointEBM(nn.Module):
         gamma: float,
         n_samples: int,
         rare: dict[str, float],
-        inference: Inference | None = None,
+        listed: str | None = None,
     ) -> None:
         super().__init__()
         self.space, self.alpha, self.gamma, self.n_samples = space, alpha, gamma, n_samples
@@ -119,9 +120,9 @@ class JointEBM(nn.Module):
         link = "identity" if not space.binary_features else "log" if space.kind == "multiclass" else "logit"
         self.encoder = make_encoder(encoder, n_in, potentials, experts, link, n_rows, rare)
         law = make_coupling(coupling, space.k, rare["rank"])
-        maker = PROPOSALS.get(proposal, PROPOSALS["prior" if space.kind == "own" else "meanfield"])
+        maker = PROPOSALS.get(proposal, PROPOSALS["prior" if space.kind in ("own", "subset") else "meanfield"])
         self.proposal = maker(space, law, potentials, rare["defensive"], rare["n_starts"])
-        self.inference = inference or self._route(law)
+        self.inference = self._route(law) if listed is None else Listed(space, law, relative=listed == "reference")
         self.tau = LogPartition(tau, space.n_features, n_rows)
         self.__dict__["rough"] = self._few_draws()  # shares its parts with the inference
         self.register_buffer("n_overflows", torch.zeros((), dtype=torch.long), persistent=False)
@@ -136,7 +137,7 @@ class JointEBM(nn.Module):
             return exact
         if isinstance(coupling, LowRank) and self.alpha == 1.0:
             return Latent(self.space, coupling, self.rare["n_starts"], self.rare["n_draws"])
-        return Sampled(self.space, coupling, self.proposal, self.rare["n_draws"], self.alpha, self.gamma)
+        return Sampled(self.space, coupling, self.proposal, self.rare["n_draws"])
 
     def _few_draws(self) -> Inference:
         """The inference that a structured tau starts from."""
@@ -207,7 +208,7 @@ class JointEBM(nn.Module):
     def excess(self, theta: Tensor, rows: Tensor | None = None) -> Tensor:  # (B,)
         """How far the objective lies above its minimum in tau: e^d - 1 - d for an error d of the log-partition."""
         d = (self.inference.log_partition(theta) - self.log_partition(theta, rows)).clamp_max(LARGEST_EXPONENT)
-        return torch.expm1(d) - d
+        return torch.expm1(d) - d if self.alpha == 1.0 else 0.5 * d.square()
 
     def _draws(self, theta: Tensor, draws: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor]:
         """Scores less log q of the samples, and log q - log r; q cancels in the Kullback-Leibler case."""
@@ -244,14 +245,9 @@ class JointEBM(nn.Module):
 
     def _fenchel_young(self, theta: Tensor, Y: Tensor, tau: Tensor, observed: Tensor) -> Tensor:
         """At its best tau the objective has no gradient in tau: it is the loss of the energy alone."""
-        if isinstance(self.inference, Enumeration):
-            log_q = self.inference.log_q.to(theta.dtype)
-            affinity, log_weight = self.inference.all_scores(theta) - log_q, log_q + math.log(len(log_q))
-            log_weight = log_weight.expand(len(theta), -1)
-        else:
-            states, log_r = self.proposal.draw(theta, self.inference.fixed_noise(self.rare["n_draws"]))
-            log_q = self.proposal.log_reference(states)
-            affinity, log_weight = self.inference.score(theta, states) - log_q, log_q - log_r
+        log_q = self.inference.log_q.to(theta.dtype)
+        affinity = self.inference.all_scores(theta) - log_q
+        log_weight = (log_q + math.log(len(log_q))).expand(len(theta), -1)
         log_q = self.proposal.log_reference(Y[:, None])[:, 0]
         value, _ = joint_objective(tau, affinity, log_weight, observed - log_q, self.alpha, self.gamma)
         return value + self.gamma * divergence_of_certainty(log_q, self.alpha)

@@ -7,9 +7,13 @@ the object has                       what it means
 ``sample(X, n, rng)`` alone          the reference q itself: p = q e^g / Z, and only p / q can be known
 ``candidates(X)``                    finite lists: p lives on each row's list and is exact there; elsewhere it is zero
 ===================================  ==================================================================================
+
+X comes as the array of float32 that the estimator sees. A proposal of yours gets no defensive part: one that never draws
+what is possible teaches a normaliser that is too small, so mix in something broad.
 """
 
 import math
+import zlib
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -18,11 +22,11 @@ from torch import Tensor
 
 from skts.errors import InputError
 from skts.jointebm.couplings import Coupling
-from skts.jointebm.inference import Inference
+from skts.jointebm.inference import Inference, exact_key
 from skts.jointebm.spaces import Space
 from skts.jointebm.targets import Target
 
-__all__ = ["Candidates", "Listed", "OwnDraws", "Sampler", "contract_of", "draw_own", "list_own"]
+__all__ = ["Candidates", "Listed", "OwnDraws", "Sampler", "contract_of", "draw_by_content", "draw_own", "list_own"]
 
 _PADDING = -1
 
@@ -79,6 +83,17 @@ def draw_own(proposal: Any, X: Any, n: int, rng: np.random.Generator, target: Ta
             f"finite log-probabilities of shape {Y.shape[:2]} of the draws", f"{log_r.shape}", "Correct log_prob(X, Y)."
         )
     return codes, torch.from_numpy(log_r)
+
+
+def draw_by_content(proposal: Any, X: Any, n: int, target: Target) -> np.ndarray:
+    """Codes (n_rows, n * k) of draws that depend on nothing but the row: not on its neighbours, nor on its place."""
+    rows = [X[i : i + 1] for i in range(X.shape[0])]
+    seeds = [zlib.crc32((row.toarray() if hasattr(row, "toarray") else row).tobytes()) for row in rows]
+    drawn = [
+        draw_own(proposal, row, n, np.random.default_rng(seed), target)[0].flatten().numpy()
+        for row, seed in zip(rows, seeds, strict=True)
+    ]
+    return np.stack(drawn)
 
 
 def list_own(proposal: Any, X: Any, target: Target, observed: np.ndarray | None = None) -> np.ndarray:
@@ -145,7 +160,7 @@ class Listed(Inference):
 
     def __init__(self, space: Space, coupling: Coupling, relative: bool) -> None:
         super().__init__(space, coupling)
-        self.relative = relative
+        self.relative, self.exact = relative, not relative
 
     def _split(self, theta: Tensor) -> tuple[Tensor, Tensor]:
         D = self.space.n_features
@@ -192,6 +207,6 @@ class Listed(Inference):
     def mode(self, theta: Tensor, given: Tensor | None = None) -> Tensor:
         """The output of the largest mass; one that was drawn twice has twice the mass."""
         scores, codes = self._scores(theta, given)
-        key = codes.double() @ torch.rand(self.space.k, generator=torch.Generator().manual_seed(0)).double()
+        key = exact_key(codes)
         mass = ((key[:, :, None] == key[:, None]) * scores.softmax(1)[:, None]).sum(-1)
         return codes[torch.arange(len(codes)), mass.argmax(1)]

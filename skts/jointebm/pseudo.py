@@ -9,12 +9,14 @@ gradients need hundreds of epochs. Where nothing is coupled it is the likelihood
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from skts.engine import ArrayBatches
+from skts.jointebm.encoder import StackEncoder
 from skts.jointebm.module import JointEBM
 from skts.jointebm.own import Listed
 from skts.jointebm.spaces import LabelSets, Permutations
@@ -22,7 +24,7 @@ from skts.jointebm.spaces import LabelSets, Permutations
 __all__ = ["pseudo_likelihood", "start_near_optimum"]
 
 _ITERATIONS = 80
-_MOST_ROWS = 20_000
+_MOST_ROWS, _MOST_CELLS = 20_000, 50_000_000  # of X that are dense at a time
 
 
 def pseudo_likelihood(module: JointEBM, theta: Tensor, Y: Tensor, known: Tensor | None = None) -> Tensor:  # (B,)
@@ -73,7 +75,11 @@ def start_near_optimum(
     deadline : float, optional
         ``time.monotonic()`` after which it stops with what it has.
     """
-    rows = torch.arange(min(len(batches), _MOST_ROWS))
+    rows = torch.randperm(len(batches))[:_MOST_ROWS]
+    if isinstance(module.encoder, StackEncoder):  # it looks at what the experts say alone: X need not become dense
+        batches = replace(batches, tensors=(torch.zeros(len(batches.tensors[0]), 0), *batches.tensors[1:]))
+    else:
+        rows = rows[: max(1000, _MOST_CELLS // module.encoder.mean.numel())]
     X, features, Y, _, given, listed = (t.to(device) for t in batches.take(rows))
     weight = batches.weights(rows)
     known = (given >= 0).to(X.dtype) if given.shape[1] else None

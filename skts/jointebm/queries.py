@@ -11,8 +11,9 @@ from torch import Tensor
 from skts.engine import draw_seed
 from skts.errors import InputError
 from skts.jointebm.answers import JointAnswers
-from skts.jointebm.best import k_best
+from skts.jointebm.best import draws_by_row, k_best
 from skts.jointebm.inference import Enumeration
+from skts.jointebm.own import Listed
 
 __all__ = ["JointQueries"]
 
@@ -41,6 +42,8 @@ class JointQueries(JointAnswers):
             Independent draws; where nothing is exact, resampled by their importance weights.
         """
         check_is_fitted(self)
+        if not isinstance(n, int | np.integer) or n < 1:
+            raise InputError("n of at least 1", f"{n!r}", "Pass a whole number.")
         seed = draw_seed(self.random_state if random_state is None else random_state)
         generator = torch.Generator(self.module_.encoder.bias.device).manual_seed(seed)
         return self._target.decode(self._ask(X, lambda m, t: m.inference.draw(t, n, generator)).numpy())
@@ -105,18 +108,18 @@ class JointQueries(JointAnswers):
         inference = self.module_.inference
         if self.output_ == "ranking" and not inference.exact:
             raise InputError("rankings with an exact route", f"{self.n_outputs_} items", "Rank fewer items.")
-        given = self._evidence(evidence, len(X) if hasattr(X, "__len__") else X.shape[0])
+        given = self._evidence(evidence, X.shape[0] if hasattr(X, "shape") else len(X))
         found = self._ask(X, lambda m, t, g: m.inference.marginals(t, g), extra=given, double=True).numpy()
         impossible = np.flatnonzero(np.isnan(found.reshape(len(found), -1)).any(1))
         if len(impossible):
             got = f"{len(impossible)} rows without one, first {impossible[:3].tolist()}"
-            raise InputError("evidence that a candidate of the row agrees with", got, "Widen the rules.")
+            raise InputError("evidence of positive probability", got, "Correct evidence, or the rules.")
         return found
 
     def _evidence(self, evidence: Any, n: int) -> np.ndarray:
         k, ranking = self.n_outputs_, self.output_ == "ranking"
         if isinstance(evidence, dict):
-            values = np.full(k, -1)
+            values = np.full(k, -1.0)
             for name, value in evidence.items():
                 values[self._position(name)] = value
             evidence = values
@@ -142,6 +145,8 @@ class JointQueries(JointAnswers):
 
     def _position(self, name: Any) -> int:
         found = np.flatnonzero(self.classes_ == name)
+        if not len(found) and isinstance(name, int | np.integer) and 0 <= name < self.n_outputs_:
+            return int(name)
         if not len(found):
             raise InputError(f"a label among {self.classes_.tolist()[:10]}", f"{name!r}", "Check its name.")
         return int(found[0])
@@ -169,19 +174,28 @@ class JointQueries(JointAnswers):
             Exact where outputs can be enumerated; else with a standard error of at most 0.5 / sqrt(n_draws).
         """
         check_is_fitted(self)
+        if not isinstance(n_draws, int | np.integer) or n_draws < 1:
+            raise InputError("n_draws of at least 1", f"{n_draws!r}", "Pass a whole number.")
         inference = self.module_.inference
         if isinstance(inference, Enumeration):
             holds = self._holds(event, inference.states.cpu().numpy()).astype(np.float64)
             weights = torch.from_numpy(holds).to(inference.states.device)
             return self._ask(X, lambda m, t: m.inference.probabilities(t) @ weights, double=True).numpy()
-        generator = torch.Generator(self.module_.encoder.bias.device).manual_seed(draw_seed(random_state))
+        if isinstance(inference, Listed):
+            return self._ask(X, lambda m, t: self._listed_event(m.inference, t, event), double=True).numpy()
+        seed = draw_seed(random_state)
 
         def part(module: Any, theta: Tensor) -> Tensor:
-            Y = module.inference.draw(theta, n_draws, generator)
+            Y = draws_by_row(module.inference, theta, n_draws, seed)
             holds = self._holds(event, Y.flatten(0, 1).cpu().numpy())
             return torch.from_numpy(holds.reshape(Y.shape[:2]).mean(1))
 
         return self._ask(X, part).numpy()
+
+    def _listed_event(self, inference: Listed, theta: Tensor, event: Callable[[np.ndarray], Any]) -> Tensor:
+        codes, log_p = inference.listed(theta)
+        holds = self._holds(event, codes.clamp_min(0).flatten(0, 1).cpu().numpy()).reshape(log_p.shape)
+        return (log_p.exp() * torch.from_numpy(holds).to(log_p)).sum(1)
 
     def _holds(self, event: Callable[[np.ndarray], Any], codes: np.ndarray) -> np.ndarray:
         found = np.asarray(event(self._target.decode(codes)))
@@ -248,6 +262,6 @@ def _occlusion(module: Any, X: Tensor, given: Tensor) -> Tensor:  # (B, d) -> (B
     whole, found = log_p(X), []
     for j in range(X.shape[1]):
         rows = X.clone()
-        rows[:, j] = module.encoder.center[j]
+        rows[:, j] = module.encoder.mean[j]
         found.append(whole - log_p(rows))
     return torch.stack(found, 1)

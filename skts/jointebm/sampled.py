@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from skts.jointebm.ascent import climb
 from skts.jointebm.couplings import Coupling
-from skts.jointebm.inference import Inference, best_permutation, pinned, sobol
-from skts.jointebm.losses import exact_tau, link
+from skts.jointebm.inference import Inference, best_permutation, fresh_noise, pinned, sobol
 from skts.jointebm.meanfield import distinct_log_weights, mean_field
 from skts.jointebm.spaces import Classes, LabelSets, Permutations, Space, UserSpace
 
@@ -92,7 +91,13 @@ class Prior(Proposal):
 
     def draw(self, theta: Tensor, noise: Tensor, given: Tensor | None = None) -> tuple[Tensor, Tensor]:  # noqa: D102
         Y = self.space.uniform(noise[..., 1:]).expand(len(theta), -1, -1)
-        return Y, self.log_density(theta, Y)
+        if given is None:
+            return Y, self.log_density(theta, Y)
+        free = (
+            (given < 0).sum(1, keepdim=True).to(theta.dtype)
+        )  # label sets: each free label doubles the number of sets
+        Y = torch.where(given[:, None] < 0, Y, given[:, None])
+        return Y, (-math.log(2.0) * free).expand(Y.shape[:2])
 
     def log_density(self, theta: Tensor, Y: Tensor) -> Tensor:  # noqa: D102
         if isinstance(self.space, UserSpace):
@@ -175,17 +180,13 @@ class Sampled(Inference):
         Where outputs are drawn.
     n_draws : int
         Draws of each row in queries.
-    alpha, gamma : float, default=1.0
-        Divergence and temperature of the loss.
     """
 
     exact = False
 
-    def __init__(
-        self, space: Space, coupling: Coupling, proposal: Proposal, n_draws: int, alpha: float = 1.0, gamma: float = 1.0
-    ) -> None:
+    def __init__(self, space: Space, coupling: Coupling, proposal: Proposal, n_draws: int) -> None:
         super().__init__(space, coupling)
-        self.proposal, self.n_draws, self.alpha, self.gamma = proposal, n_draws, alpha, gamma
+        self.proposal, self.n_draws = proposal, n_draws
         self.n_noise = space.k + 1
 
     def fixed_noise(self, n: int) -> Tensor:
@@ -195,13 +196,7 @@ class Sampled(Inference):
     def log_weights(self, theta: Tensor, noise: Tensor, given: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Importance weights whose mean is Z, log (B, S), and the outputs (B, S, k)."""
         Y, log_density = self.proposal.draw(theta.detach(), noise, given)
-        scores = self.score(theta, Y)
-        if self.alpha == 1.0:
-            return scores - log_density, Y
-        log_q = self.proposal.log_reference(Y)
-        ratio = log_q - log_density
-        tau = exact_tau(scores - log_q, ratio - math.log(Y.shape[1]), self.alpha, self.gamma)
-        return ratio + link((scores - log_q - tau[:, None]) / self.gamma, self.alpha).log() + tau[:, None], Y
+        return self.score(theta, Y) - log_density, Y
 
     def log_partition(self, theta: Tensor, given: Tensor | None = None) -> Tensor:  # noqa: D102
         log_w, _ = self.log_weights(theta, self.fixed_noise(self.n_draws), given)
@@ -219,7 +214,8 @@ class Sampled(Inference):
     def draw(  # noqa: D102
         self, theta: Tensor, S: int, generator: torch.Generator | None = None, given: Tensor | None = None
     ) -> Tensor:
-        log_w, Y = self.log_weights(theta, self.fixed_noise(max(self.n_draws, 4 * S)), given)
+        noise = fresh_noise(max(self.n_draws, 4 * S), self.n_noise, generator)
+        log_w, Y = self.log_weights(theta, noise, given)
         chosen = torch.multinomial(log_w.softmax(1), S, replacement=True, generator=generator)
         return Y.gather(1, chosen[..., None].expand(-1, -1, self.space.k))
 

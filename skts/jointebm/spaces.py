@@ -4,6 +4,7 @@ An energy is :math:`-g(x, y) = -\langle \theta(x), \varphi(y) \rangle - c(y)`: p
 the output from its space, and a coupling c (:mod:`skts.jointebm.couplings`) that sees the output alone.
 """
 
+import itertools
 import math
 from typing import Any, Protocol, runtime_checkable
 
@@ -88,8 +89,8 @@ class Space:
         """Draws that are uniform over the space, from numbers that are uniform in [0, 1)."""
         raise NotImplementedError
 
-    def reference(self, Y: np.ndarray, known: np.ndarray | None = None) -> np.ndarray:  # (n, k) -> (D,)
-        """Potentials of the reference distribution q, from the training outputs; zero is uniform."""
+    def reference(self, Y: np.ndarray, mass: np.ndarray) -> np.ndarray:  # (n, k), (n, k) -> (D,)
+        """Potentials of the reference distribution q; zero is uniform. ``mass`` weighs the entries of the codes."""
         return np.zeros(self.n_features)
 
     def log_normaliser(self, theta: Tensor) -> Tensor:  # (D,) -> ()
@@ -129,8 +130,8 @@ class Classes(Space):
     def uniform(self, noise: Tensor) -> Tensor:  # noqa: D102
         return (noise * self.n_features).long()
 
-    def reference(self, Y: np.ndarray, known: np.ndarray | None = None) -> np.ndarray:  # noqa: D102
-        counts = np.bincount(Y[:, 0], minlength=self.n_features) + 0.5
+    def reference(self, Y: np.ndarray, mass: np.ndarray) -> np.ndarray:  # noqa: D102
+        counts = np.bincount(Y[:, 0], mass[:, 0], minlength=self.n_features) + 0.5
         return np.log(counts / counts.sum())
 
     def log_normaliser(self, theta: Tensor) -> Tensor:  # noqa: D102
@@ -152,10 +153,9 @@ class LabelSets(Space):
     def uniform(self, noise: Tensor) -> Tensor:  # noqa: D102
         return (noise < 0.5).long()
 
-    def reference(self, Y: np.ndarray, known: np.ndarray | None = None) -> np.ndarray:
+    def reference(self, Y: np.ndarray, mass: np.ndarray) -> np.ndarray:
         """Log-odds of each label, smoothed so that a constant label has finite ones."""
-        known = np.ones_like(Y, dtype=bool) if known is None else known
-        present, absent = (Y * known).sum(0), ((1 - Y) * known).sum(0)
+        present, absent = (Y * mass).sum(0), ((1 - Y) * mass).sum(0)
         return np.log((present + 0.5) / (absent + 0.5))
 
     def log_normaliser(self, theta: Tensor) -> Tensor:  # noqa: D102
@@ -184,13 +184,15 @@ class Subsets(LabelSets):
         return math.log(math.comb(self.k, self.size))
 
     def states(self) -> Tensor:  # noqa: D102
-        chosen = torch.combinations(torch.arange(self.k), self.size)
-        return torch.zeros(len(chosen), self.k, dtype=torch.long).scatter_(1, chosen, 1)
+        chosen = np.array(list(itertools.combinations(range(self.k), self.size)), dtype=np.int64)
+        states = np.zeros((len(chosen), self.k), dtype=np.int64)
+        np.put_along_axis(states, chosen.reshape(len(chosen), self.size), 1, axis=1)
+        return torch.tensor(states)
 
     def uniform(self, noise: Tensor) -> Tensor:  # noqa: D102
         return (noise.argsort(-1).argsort(-1) < self.size).long()
 
-    def reference(self, Y: np.ndarray, known: np.ndarray | None = None) -> np.ndarray:
+    def reference(self, Y: np.ndarray, mass: np.ndarray) -> np.ndarray:
         """Uniform: the size already says how many labels there are."""
         return np.zeros(self.k)
 

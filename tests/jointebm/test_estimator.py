@@ -218,7 +218,6 @@ def test_subsets_of_one_size(labels):
     y = (scores.argsort(1).argsort(1) >= 3).astype(int)
     model = JointEBMClassifier(output="subset", **QUICK).fit(X, y)
     assert (model.predict(X).sum(1) == 2).all()
-    assert (model.predict(X, decode="f1").sum(1) >= 1).all()
     np.testing.assert_allclose(model.predict_proba(X[:9]).sum(1), 2, atol=1e-4)
     states = all_sets(5)[all_sets(5).sum(1) == 2]
     np.testing.assert_allclose(np.exp(log_probs(model, X[:4], states)).sum(1), 1, atol=1e-6)
@@ -350,15 +349,104 @@ def test_in_searches_and_pipelines(labels):
     assert cross_val_score(JointEBMClassifier(**QUICK), X, y, cv=2).shape == (2,)
 
 
-@pytest.mark.parametrize("settings", [{}, {"encoder": "mlp"}, {"coupling": "lowrank"}, {"coupling": "cardinality"}])
-def test_saved_models_answer_the_same(labels, settings, tmp_path):
-    X, y, _ = labels
+def outputs_of(kind, X):
+    scores = X @ np.random.default_rng(0).standard_normal((6, 6))
+    ranks = scores.argsort(1).argsort(1)
+    return {
+        "multilabel": (scores > 0).astype(int),
+        "subset": (ranks >= 4).astype(int),
+        "ranking": ranks + 1,
+        "many items": (X @ np.random.default_rng(0).standard_normal((6, 9))).argsort(1).argsort(1) + 1,
+        "multiclass": scores.argmax(1),
+    }[kind]
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        *[("multilabel", s) for s in ({}, {"encoder": "mlp"}, {"coupling": "lowrank"}, {"coupling": "cardinality"})],
+        ("multilabel", {"proposal": "meanfield", "tau": "net"}),
+        *[("ranking", s) for s in ({"output": "ranking"}, {"output": "ranking", "coupling": "birkhoff"})],
+        ("many items", {"output": "ranking"}),
+        ("subset", {"output": "subset"}),
+        ("multiclass", {}),
+    ],
+)
+def test_saved_models_answer_the_same(labels, kind, settings, tmp_path):
+    X = labels[0][:120]
+    y = outputs_of(kind, X)
     model = JointEBMClassifier(**{**QUICK, **settings}).fit(X, y)
     skts.save(model, tmp_path / "model.skts")
     loaded = skts.load(tmp_path / "model.skts")
     np.testing.assert_array_equal(loaded.predict_proba(X), model.predict_proba(X))
     np.testing.assert_array_equal(loaded.score_samples(X, y), model.score_samples(X, y))
     assert loaded.normalizer_ == model.normalizer_
+
+
+@pytest.mark.parametrize("encoder", ["stack", "linear"])
+def test_rows_that_come_twice_do_no_harm(labels, encoder):
+    X, y, _ = labels
+    settings = {"encoder": encoder, "random_state": 0, "max_epochs": 5}
+    once = JointEBMClassifier(**settings).fit(X[:200], y[:200]).score_samples(X[200:], y[200:]).mean()
+    twice = JointEBMClassifier(**settings).fit(np.r_[X[:200], X[:200]], np.r_[y[:200], y[:200]])
+    assert twice.score_samples(X[200:], y[200:]).mean() > once - 0.3
+
+
+def test_rows_in_order_are_no_other_data(labels, monkeypatch):
+    from skts.jointebm import pseudo
+
+    monkeypatch.setattr(pseudo, "_MOST_ROWS", 60)
+    rng = np.random.default_rng(0)
+    y = np.sort(rng.integers(6, size=400))
+    X = (rng.standard_normal((400, 3)) + y[:, None]).astype(np.float32)
+    mixed = rng.permutation(400)
+    ordered = JointEBMClassifier(**LINEAR, max_epochs=1).fit(X, y).score_samples(X, y).mean()
+    assert ordered > JointEBMClassifier(**LINEAR, max_epochs=1).fit(X[mixed], y[mixed]).score_samples(X, y).mean() - 0.2
+
+
+def test_best_sets_differ_and_do_not_depend_on_neighbours():
+    rng = np.random.default_rng(3)
+    X = rng.standard_normal((60, 4)).astype(np.float32)
+    A = (rng.random((2, 22)) < 0.5).astype(int)
+    y = A[(X[:, 0] > 0).astype(int)]
+    for coupling in ("cardinality", "lowrank"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model = JointEBMClassifier(coupling=coupling, **LINEAR, max_epochs=2).fit(X, y)
+        sets, log_prob = model.top_k(X[:9], 5)
+        assert all(len(np.unique(row, axis=0)) == 5 for row in sets)
+        np.testing.assert_allclose(model.top_k(X[5:9], 5)[1], log_prob[5:], atol=1e-6)
+        event = model.event_probability(X[:9], lambda s: s.sum(1) > 10)
+        np.testing.assert_array_equal(model.event_probability(X[5:9], lambda s: s.sum(1) > 10), event[5:])
+
+
+@pytest.mark.parametrize("decode", ["map", "f1", "marginal", "hamming", "seen"])
+def test_decoders_of_subsets_stay_in_the_space(labels, decode):
+    X = labels[0][:100]
+    model = JointEBMClassifier(output="subset", **QUICK).fit(X, outputs_of("subset", X))
+    assert (model.predict(X, decode=decode).sum(1) == 2).all()
+    assert np.isfinite(model.score_samples(X)).all()
+
+
+def test_warm_start_refuses_other_classes():
+    X, y = load_iris(return_X_y=True)
+    model = JointEBMClassifier(warm_start=True, **QUICK).fit(X, y)
+    model.fit(X[::2], y[::2])
+    with pytest.raises(InputError, match="warm_start"):
+        model.fit(X, y + 5)
+
+
+@pytest.mark.parametrize("loss", ["sparsemax", "entmax"])
+def test_sparse_losses(labels, loss):
+    X, y, _ = labels
+    model = JointEBMClassifier(loss=loss, gamma=0.3, **QUICK).fit(X, y)
+    p = np.exp(log_probs(model, X[:20], all_sets(4)))
+    np.testing.assert_allclose(p.sum(1), 1, atol=1e-6)
+    assert (p == 0).any()
+    with pytest.raises(InputError, match="label_mask"):
+        JointEBMClassifier(loss=loss, **QUICK).fit(X, y, label_mask=np.eye(len(y), 4) == 0)
+    with pytest.raises(ParameterError, match="Sparse losses"):
+        JointEBMClassifier(loss=loss, **QUICK).fit(*many_labels(60))
 
 
 # ---- trust and odd inputs -------------------------------------------------------------------------------------------

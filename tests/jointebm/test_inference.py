@@ -142,6 +142,13 @@ def test_low_rank_is_a_pairwise_matrix():
     torch.testing.assert_close(low.conditional(Y), full.conditional(Y))
 
 
+def test_cardinality_of_expected_labels_lies_between_whole_ones():
+    coupling = EXACT["cardinality"]().coupling
+    Y = torch.full((1, 6), 0.25, dtype=torch.float64)
+    c = coupling.potentials
+    torch.testing.assert_close(coupling(Y)[0], (c[1] + c[2]) / 2)
+
+
 @pytest.mark.parametrize("name", ["cardinality", "pairwise", "lowrank"])
 def test_conditional_log_odds_are_differences(name):
     coupling = EXACT[name]().coupling

@@ -87,6 +87,60 @@ def test_rules_confine_the_probability(data):
     assert all(len(np.unique(row, axis=0)) == 4 for row in sets)
 
 
+class Everything:
+    def candidates(self, X):
+        return [np.array([[(m >> i) & 1 for i in range(4)] for m in range(16)])] * len(X)
+
+
+def test_a_list_of_everything_is_the_model_itself(data):
+    X, y = data
+    listed = JointEBMClassifier(proposal=Everything(), **QUICK).fit(X[:200], y[:200])
+    exact = JointEBMClassifier(**QUICK).fit(X[:200], y[:200])
+    assert listed.coupling_ == "pairwise"
+    gap = listed.score_samples(X[200:], y[200:]).mean() - exact.score_samples(X[200:], y[200:]).mean()
+    assert abs(gap) < 0.05
+    event = {"event": lambda s: s.sum(1) >= 2}
+    np.testing.assert_allclose(
+        listed.event_probability(X[:9], **event), exact.event_probability(X[:9], **event), atol=0.1
+    )
+    assert len(np.unique(listed.top_k(X[:1], 16)[0][0], axis=0)) == 16
+
+
+@pytest.mark.parametrize("decode", ["map", "f1", "hamming", "marginal"])
+def test_decoders_stay_within_the_rules(data, decode):
+    X, y = data
+    allowed = y.sum(1) <= 2
+    rules = AtMostTwo()
+    rules.candidates = lambda X: [AtMostTwo().candidates(np.ones((1, 5)))[0]] * len(X)
+    model = JointEBMClassifier(proposal=rules, **QUICK).fit(X[allowed], y[allowed])
+    assert (model.predict(X, decode=decode).sum(1) <= 2).all()
+
+
+def test_a_reference_answers_each_row_by_itself(data):
+    X, y = data
+    model = JointEBMClassifier(proposal=Reference(), **QUICK).fit(X, y)
+    np.testing.assert_allclose(model.predict_proba(X[5:30]), model.predict_proba(X)[5:30], atol=1e-6)
+    assert model.normalizer_["method"] == "importance"
+    for call in (lambda: model.predict(X, decode="f1"), lambda: model.log_partition(X, method="exact")):
+        with pytest.raises(ValueError, match=r"among|nothing is exact"):
+            call()
+    with pytest.raises(InputError, match="relative"):
+        model.predict_with_rejection(X, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("proposal", "settings"),
+    [
+        (Everything(), {"tau": "structured"}),
+        (Reference(), {"tau": "structured"}),
+        (Everything(), {"loss": "sparsemax"}),
+    ],
+)
+def test_what_has_no_meaning_for_ones_own_candidates_is_refused(data, proposal, settings):
+    with pytest.raises(ValueError, match="Expected"):
+        JointEBMClassifier(proposal=proposal, **QUICK, **settings).fit(*data)
+
+
 def test_rules_that_lack_the_observed_output_are_named(data):
     X, y = data
     lacking = sum(y.sum(1) > 2)
