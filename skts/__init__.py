@@ -8,13 +8,14 @@ __version__ = "0.1.0.dev0"
 # Name -> module that holds it. Nothing is imported before it is asked for: neither torch nor sktime.
 _LAZY = {
     "FMambaForecaster": "skts.fmamba",
+    "FlowMapSimulator": "skts.flowmap",
     "JointEBMClassifier": "skts.jointebm",
     "load": "skts.persistence",
     "save": "skts.persistence",
     "show_versions": "skts._versions",
 }
 
-__all__ = ["FMambaForecaster", "JointEBMClassifier", "__version__", "load", "save", "show_versions"]
+__all__ = ["FMambaForecaster", "FlowMapSimulator", "JointEBMClassifier", "__version__", "load", "save", "show_versions"]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from skts.flowmap import FlowMapSimulator
 from skts.fmamba import FMambaForecaster
 from skts.jointebm import JointEBMClassifier
 from skts.persistence import register
@@ -13,6 +14,7 @@ TEMPLATES = [register(cls)(max_epochs=3) for cls in SMALL] + [
     for params, guard in zip(FMambaForecaster.get_test_params(), ("validation", None), strict=True)
 ]
 TEMPLATES += [
+    FlowMapSimulator(max_epochs=3, step_sizes=[1, 2], n_forward=2, module_kwargs={"hidden": (8,), "n_batches": 4}),
     JointEBMClassifier(max_epochs=3, module_kwargs={"n_trees": 4}),
     JointEBMClassifier(max_epochs=3, encoder="mlp", proposal="meanfield", module_kwargs={"hidden": 8}),
 ]

@@ -4,13 +4,14 @@ import pytest
 from sklearn.utils import estimator_checks as checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skts import JointEBMClassifier
+from skts import FlowMapSimulator, JointEBMClassifier
 from tests.small import SMALL, SmallTransformer
 
 JOINT = {"max_epochs": 2, "random_state": 0}
 ESTIMATORS = [cls(random_state=0) for cls in SMALL] + [
     JointEBMClassifier(**JOINT, module_kwargs={"n_trees": 4, "n_landmarks": 30}),
     JointEBMClassifier(**JOINT, encoder="linear"),
+    FlowMapSimulator(max_epochs=1, random_state=0, module_kwargs={"hidden": (8,), "n_batches": 2}),
 ]
 
 # Checks that exist but are not yielded to third parties.
@@ -50,5 +51,8 @@ def test_checks_not_yielded_by_sklearn(estimator, check):
 
 
 @pytest.mark.parametrize("check", EXTRA_TRANSFORMER, ids=lambda c: c.__name__)
-def test_transformer_checks_not_yielded_by_sklearn(check):
-    check("SmallTransformer", SmallTransformer(random_state=0))
+@pytest.mark.parametrize(
+    "estimator", [SmallTransformer(random_state=0), ESTIMATORS[-1]], ids=lambda estimator: type(estimator).__name__
+)
+def test_transformer_checks_not_yielded_by_sklearn(estimator, check):
+    check(type(estimator).__name__, estimator)

@@ -8,8 +8,8 @@ the object has                       what it means
 ``candidates(X)``                    finite lists: p lives on each row's list and is exact there; elsewhere it is zero
 ===================================  ==================================================================================
 
-X comes as the array of float32 that the estimator sees. A proposal of yours gets no defensive part: one that never draws
-what is possible teaches a normaliser that is too small, so mix in something broad.
+X comes as the array of float32 that the estimator sees. A proposal of yours gets no defensive part: one that never
+draws what is possible teaches a normaliser that is too small, so mix in something broad.
 """
 
 import math

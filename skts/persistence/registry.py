@@ -9,6 +9,7 @@ __all__ = ["class_of", "name_of", "register"]
 
 _OWN = {
     "FMambaForecaster": "skts.fmamba",
+    "FlowMapSimulator": "skts.flowmap",
     "JointEBMClassifier": "skts.jointebm",
     "LinearForecaster": "skts.fmamba",
 }

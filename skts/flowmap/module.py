@@ -1,0 +1,96 @@
+r"""The model: coordinates, and one flow map for each step size.
+
+.. math::
+
+    z = \operatorname{enc}(x), \qquad z_{t+s} = N_s(z_t, c), \qquad x_{t+s} = \operatorname{dec}(z_{t+s})
+"""
+
+import torch
+from torch import Tensor, nn
+
+from skts.flowmap.coordinates import Autoencoder, Coordinates, LinearCoordinates
+from skts.flowmap.steppers import FNO1d, QuadraticODE, ResMLP, Stepper
+
+__all__ = ["FlowMap"]
+
+
+class FlowMap(nn.Module):
+    """Coordinates and steppers, with what the monitors learned of the training data.
+
+    Parameters
+    ----------
+    n_features, n_components, n_context : int
+        d, z and c.
+    coordinates : {"identity", "pca", "autoencoder"}
+        Kind of coordinates.
+    steppers : dict of str to str
+        Step size to "resmlp", "fno1d" or "opinf".
+    dt : float
+        Time between samples.
+    hidden : sequence of int
+        Widths of the autoencoder and of the residual networks.
+    """
+
+    def __init__(
+        self,
+        n_features: int,
+        n_components: int,
+        n_context: int,
+        coordinates: str,
+        steppers: dict[str, str],
+        dt: float,
+        hidden: tuple[int, ...],
+    ) -> None:
+        super().__init__()
+        self.coordinates = _coordinates(coordinates, n_features, n_components, hidden)
+        self.steppers = nn.ModuleDict(
+            {step: _stepper(kind, int(step), n_components, n_context, dt, hidden) for step, kind in steppers.items()}
+        )
+        self.register_buffer("latent_center", torch.zeros(n_components))
+        self.register_buffer("whitening", torch.eye(n_components))
+        self.register_buffer("farthest", torch.full((), torch.inf))  # norm of a whitened state that is still known
+        self.register_buffer("worst_cycle", torch.full((), torch.inf))  # error of decoding and encoding, scaled units
+        self.register_buffer("noise", torch.zeros(()))  # standard deviation of the training noise, latent units
+
+    def step(self, size: int, z: Tensor, c: Tensor) -> Tensor:  # (B, z), (B, c) -> (B, z)
+        """The state ``size`` samples later."""
+        return self.steppers[str(size)](z, c)
+
+    def distance(self, z: Tensor) -> Tensor:  # (..., z) -> (...)
+        """How far a state lies from the training data: Mahalanobis distance over the largest that was known."""
+        return ((z - self.latent_center) @ self.whitening).norm(dim=-1) / self.farthest
+
+    def cycle_error(self, x: Tensor) -> Tensor:  # (B, d) -> (B,)
+        """What coordinates lose of a state, over the most that was usual in training."""
+        back = self.coordinates.decode(self.coordinates.encode(x))
+        return ((back - x) / self.coordinates.scale).square().mean(-1).sqrt() / self.worst_cycle
+
+    def pulled_back(self, z: Tensor) -> Tensor:
+        """States beyond the known range, moved to its edge."""
+        far = self.distance(z).clamp_min(1.0)[..., None]
+        return self.latent_center + (z - self.latent_center) / far
+
+    def learn_range(self, x: Tensor, z: Tensor, margin: float) -> None:
+        """Set the monitors from training states (n, d) and their coordinates (n, z)."""
+        self.latent_center.copy_(z.mean(0))
+        covariance = torch.cov(z.double().T).reshape(z.shape[1], z.shape[1])
+        value, basis = torch.linalg.eigh(covariance)
+        # A direction without variance gets a thousandth of the longest: leaving it is an alarm, not a division by 0.
+        spread = value.clamp_min(1e-6 * value.max().clamp_min(1e-30)).sqrt()
+        self.whitening.copy_(basis / spread)
+        self.farthest.fill_(1.0)
+        self.farthest.copy_(margin * self.distance(z).quantile(0.999).clamp_min(1e-6))
+        self.worst_cycle.fill_(1.0)
+        self.worst_cycle.copy_(margin * self.cycle_error(x).quantile(0.999).clamp_min(1e-4))
+
+
+def _coordinates(kind: str, d: int, z: int, hidden: tuple[int, ...]) -> Coordinates:
+    if kind == "autoencoder":
+        return Autoencoder(d, z, hidden)
+    return LinearCoordinates(d, z) if kind == "pca" else Coordinates(d)
+
+
+def _stepper(kind: str, step: int, z: int, c: int, dt: float, hidden: tuple[int, ...]) -> Stepper:
+    if kind == "opinf":
+        return QuadraticODE(step, z, c, dt)
+    return FNO1d(step, z, c) if kind == "fno1d" else ResMLP(step, z, c, hidden)

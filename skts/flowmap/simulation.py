@@ -1,0 +1,191 @@
+"""One simulation: a hierarchy of steps under watch, with something to do when a state is no longer known."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from skts.errors import DivergenceError, InputError
+from skts.flowmap.hierarchy import compose, hermite
+from skts.flowmap.module import FlowMap
+
+__all__ = ["POLICIES", "Simulation", "Watch"]
+
+POLICIES = ("raise", "warn", "clip", "reproject", "fallback", "nan")
+
+
+@dataclass
+class Watch:
+    """What the monitors saw of each trajectory.
+
+    Parameters
+    ----------
+    n_flagged : Tensor of shape (n_traj,)
+        Steps whose result was not known.
+    first : Tensor of shape (n_traj,)
+        Sample of the first of them; -1 where there is none.
+    worst : Tensor of shape (n_traj,)
+        Largest distance from the training data, over the largest that was known.
+    disagreement : Tensor of shape (n_traj,)
+        Largest gap between one long step and two of half its size, over the long one's increment.
+    """
+
+    n_flagged: Tensor
+    first: Tensor
+    worst: Tensor
+    disagreement: Tensor
+
+
+class Simulation:
+    """Advances latent states of many trajectories, and watches them.
+
+    Parameters
+    ----------
+    module : FlowMap
+        The fitted model, in float32 or float64.
+    steps : sequence of int
+        Step sizes to use.
+    on_divergence : str
+        One of :data:`POLICIES`.
+    solver : callable or None
+        ``solver(x, dt, n_steps)`` for states (n, d) gives (n, n_steps + 1, d).
+    dt : float
+        Time between samples.
+    """
+
+    def __init__(
+        self, module: FlowMap, steps: Sequence[int], on_divergence: str, solver: Callable[..., Any] | None, dt: float
+    ) -> None:
+        self.module, self.steps, self.policy, self.solver, self.dt = module, sorted(steps), on_divergence, solver, dt
+
+    def run(self, x0: Tensor, wanted: Tensor, context_sum: Tensor) -> tuple[Tensor, dict[str, np.ndarray]]:
+        """States (B, k, d) at the wanted samples (k,), and what was seen on the way.
+
+        ``context_sum`` (B, n + 1, c) holds cumulative sums of controls and parameters.
+        """
+        B, n = len(x0), int(np.ceil(float(wanted.max())))
+        z0 = self.module.coordinates.encode(x0)
+        start = self.module.cycle_error(x0)
+        self.watch = Watch(
+            n_flagged=torch.zeros(B, dtype=torch.long),
+            first=torch.full((B,), -1),
+            worst=torch.maximum(self.module.distance(z0), start),
+            disagreement=torch.zeros(B, dtype=x0.dtype),
+        )
+        self._note((start > 1) | (self.module.distance(z0) > 1), torch.zeros(B, dtype=torch.long))
+        self._context = context_sum
+        times, states = compose(z0, self.steps, n, self._advance)
+        self._compare_scales(times, states)
+        latent = hermite(times, states, wanted)
+        x = self.module.coordinates.decode(latent.flatten(0, 1)).view(B, len(wanted), -1)
+        x[:, 0] = torch.where(wanted[0] == 0, x0, x[:, 0])  # the start is known: not what coordinates make of it
+        self._report(n)
+        return x, self._info(times)
+
+    def _mean_context(self, at: Tensor, step: int) -> Tensor:
+        B = len(self._context)
+        rows = torch.arange(B).repeat_interleave(len(at) // B)
+        last = self._context.shape[1] - 1
+        after, before = (at + step).clamp_max(last), at.clamp_max(last)
+        length = (after - before).clamp_min(1)[:, None]
+        return ((self._context[rows, after] - self._context[rows, before]) / length).to(self._context.dtype)
+
+    def _advance(self, step: int, z: Tensor, at: Tensor) -> Tensor:
+        moved = self.module.step(step, z, self._mean_context(at, step).to(z.dtype))
+        distance = self.module.distance(moved)
+        unknown = ~(distance <= 1)  # NaN is unknown too
+        if not bool(unknown.any()):
+            return moved
+        B = len(self.watch.first)
+        rows = torch.arange(B).repeat_interleave(len(z) // B)
+        self._note_rows(rows[unknown], (at + step)[unknown], distance[unknown])
+        return self._answer(step, z, moved, unknown)
+
+    def _answer(self, step: int, z: Tensor, moved: Tensor, unknown: Tensor) -> Tensor:
+        """What the policy makes of states that are not known."""
+        moved = moved.clone()
+        if self.policy == "nan":
+            moved[unknown] = torch.nan
+        elif self.policy == "clip":
+            moved[unknown] = self.module.pulled_back(torch.nan_to_num(moved[unknown], 0.0, 1e9, -1e9))
+        elif self.policy == "reproject":
+            x = self.module.coordinates.decode(torch.nan_to_num(moved[unknown]))
+            moved[unknown] = self.module.coordinates.encode(x)
+        elif self.policy == "fallback":
+            moved[unknown] = self._solve(step, z[unknown])
+        return moved
+
+    def _solve(self, step: int, z: Tensor) -> Tensor:
+        assert self.solver is not None, "checked by the estimator"
+        x = self.module.coordinates.decode(z)
+        found = np.asarray(self.solver(x.double().cpu().numpy(), self.dt, step))
+        expected = (len(x), step + 1, x.shape[1])
+        if found.shape != expected:
+            raise InputError(
+                f"solver(x, dt, n) of shape {expected}", f"{found.shape}", "Return x and n states after it."
+            )
+        return self.module.coordinates.encode(torch.from_numpy(found[:, -1]).to(x.dtype).to(x.device))
+
+    # ---- books --------------------------------------------------------------------------------------------------
+
+    def _note(self, flagged: Tensor, at: Tensor) -> None:
+        rows = flagged.nonzero()[:, 0].cpu()
+        self._note_rows(rows, at[rows], self.watch.worst[rows])
+
+    def _note_rows(self, rows: Tensor, at: Tensor, distance: Tensor) -> None:
+        w = self.watch
+        rows, at = rows.cpu(), at.cpu()
+        w.n_flagged.index_add_(0, rows, torch.ones_like(rows))
+        earliest = torch.where(w.first < 0, torch.iinfo(torch.long).max, w.first).scatter_reduce(0, rows, at, "amin")
+        w.first = torch.where(earliest == torch.iinfo(torch.long).max, -1, earliest)
+        seen = torch.nan_to_num(distance.cpu().to(w.worst.dtype), torch.inf)
+        w.worst = w.worst.cpu().scatter_reduce(0, rows, seen, "amax")
+
+    def _compare_scales(self, times: Tensor, states: Tensor) -> None:
+        """The largest disagreement of one long step with two of half its size, in units of the long one's increment."""
+        place = {int(t): i for i, t in enumerate(times)}
+        for half, double in [(s, 2 * s) for s in self.steps if 2 * s in self.steps]:
+            starts = [t for t in place if t % double == 0 and t + double in place and t + half in place]
+            if not starts:
+                continue
+            middle = states[:, [place[t + half] for t in starts]].flatten(0, 1)
+            at = torch.tensor(starts).repeat(len(states)) + half
+            twice = self.module.step(half, middle, self._mean_context(at, half).to(middle.dtype)).view(
+                len(states), len(starts), -1
+            )
+            once = states[:, [place[t + double] for t in starts]]
+            unit = (once - states[:, [place[t] for t in starts]]).norm(dim=-1).mean().clamp_min(1e-12)
+            gap = ((twice - once).norm(dim=-1) / unit).amax(1).cpu()
+            self.watch.disagreement = torch.maximum(self.watch.disagreement, torch.nan_to_num(gap, torch.inf))
+
+    def _report(self, n: int) -> None:
+        flagged = int((self.watch.n_flagged > 0).sum())
+        if not flagged or self.policy not in ("raise", "warn"):
+            return
+        first = int(self.watch.first[self.watch.first >= 0].min())
+        if self.policy == "raise":
+            raise DivergenceError(
+                "states within what training has shown",
+                f"{flagged} of {len(self.watch.first)} trajectories beyond it, the first at step {first} of {n}",
+                "Simulate less far, fit on more data, or pass on_divergence='clip' or 'fallback' with a solver.",
+            )
+        warnings.warn(
+            f"{flagged} of {len(self.watch.first)} trajectories left what training has shown, the first at step "
+            f"{first}: do not trust them from there on. on_divergence='clip' or 'fallback' acts on it.",
+            stacklevel=4,
+        )
+
+    def _info(self, times: Tensor) -> dict[str, np.ndarray]:
+        w = self.watch
+        return {
+            "status": np.where(w.n_flagged.numpy() > 0, "left", "ok"),
+            "first_flagged": w.first.numpy(),
+            "n_flagged": w.n_flagged.numpy(),
+            "range": w.worst.cpu().numpy(),
+            "scale_disagreement": w.disagreement.cpu().numpy(),
+            "computed_steps": times.numpy(),
+        }

@@ -1,0 +1,247 @@
+"""FlowMapSimulator as a user meets it."""
+
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.model_selection import GridSearchCV, KFold
+
+import skts
+from skts.errors import DivergenceError, InputError, ParameterError
+from skts.flowmap import FlowMapSimulator
+
+DT = 0.05
+
+
+def circles(n=8, T=240, speed=1.0, seed=0):
+    """Rotations of several radii and phases; what follows is known exactly."""
+    rng = np.random.default_rng(seed)
+    radius, phase = rng.uniform(0.5, 1.5, n), rng.uniform(0, 6, n)
+    t = np.arange(T) * DT * speed
+    angle = phase[:, None] + t
+    return np.stack([radius[:, None] * np.cos(angle), radius[:, None] * np.sin(angle)], 2)
+
+
+def exact(**settings):
+    return FlowMapSimulator(**{"dt": DT, "stepper": "opinf", "coordinates": "identity", "random_state": 0, **settings})
+
+
+@pytest.fixture(scope="module")
+def X():
+    return circles()
+
+
+@pytest.fixture(scope="module")
+def model(X):
+    return exact().fit(X)
+
+
+def test_simulates_what_is_known(model):
+    new = circles(5, 400, seed=1)
+    found = model.simulate(new[:, 0], n_steps=399)
+    np.testing.assert_allclose(found, new, atol=1e-3)
+    assert model.score(new) > 0.999
+
+
+def test_networks_learn_it_too(X):
+    model = FlowMapSimulator(
+        dt=DT, step_sizes=[1, 4, 16], max_epochs=3, random_state=0, module_kwargs={"hidden": (32, 32)}
+    )
+    model.fit(X)
+    assert model.score(circles(3, 200, seed=1)) > 0.9
+    assert [row["stage"] for row in model.history_][::3] == ["step 1", "step 4", "step 16"]
+    assert set(model.selected_steps_) <= {1, 4, 16}
+    assert min(model.selection_errors_.values()) == model.selection_errors_["-".join(map(str, model.selected_steps_))]
+
+
+def test_autoencoder_finds_the_plane(X):
+    rng = np.random.default_rng(0)
+    lift = rng.standard_normal((2, 12))
+    model = FlowMapSimulator(dt=DT, step_sizes=[4], max_epochs=4, random_state=0, module_kwargs={"hidden": (32,)})
+    model.fit(X @ lift)
+    assert (model.coordinates_, model.n_components_) == ("autoencoder", 2)
+    back = model.inverse_transform(model.transform((X @ lift)[0]))
+    assert np.abs(back - (X @ lift)[0]).mean() < 0.15 * np.abs(X @ lift).mean()
+
+
+def test_times_between_samples(model):
+    new = circles(2, 100, seed=2)
+    found = model.simulate(new[:, 0], times=np.array([0, 0.4, 0.5, 0.777]) * DT * 10)
+    radius = np.hypot(*new[:, 0].T)
+    np.testing.assert_allclose(np.hypot(found[..., 0], found[..., 1]), radius[:, None].repeat(4, 1), atol=2e-3)
+    whole = model.simulate(new[:, 0], n_steps=20)
+    np.testing.assert_allclose(model.simulate(new[:, 0], times=np.arange(21) * DT), whole, atol=1e-6)
+
+
+def test_batches_do_not_matter(model):
+    new = circles(6, 10, seed=3)
+    together = model.simulate(new[:, 0], n_steps=50)
+    for i in range(6):
+        np.testing.assert_allclose(model.simulate(new[i, 0], n_steps=50)[0], together[i], atol=1e-5)
+
+
+def test_one_step_then_the_rest(X):
+    model = exact(step_sizes=[1]).fit(X)
+    whole = model.simulate(X[:3, 0], n_steps=30)
+    half = model.simulate(X[:3, 0], n_steps=12)
+    rest = model.simulate(half[:, -1], n_steps=18)
+    np.testing.assert_allclose(np.concatenate([half, rest[:, 1:]], 1), whole, atol=1e-5)
+    np.testing.assert_allclose(model.predict(X[:, 0]), model.simulate(X[:, 0], n_steps=1)[:, 1], atol=1e-5)
+
+
+def test_containers_agree_and_gaps_split(X):
+    new = circles(2, 60, seed=4)
+    expected = exact().fit(X).simulate(new[:, 0], n_steps=40)
+    np.testing.assert_allclose(exact().fit(list(X)).simulate(new[:, 0], n_steps=40), expected)
+    unequal = exact().fit([x[: 100 + 10 * i] for i, x in enumerate(X)])
+    np.testing.assert_allclose(unequal.simulate(new[:, 0], n_steps=40), expected, atol=2e-3)
+    holes = X.copy()
+    holes[:, 100] = np.nan
+    np.testing.assert_allclose(exact().fit(holes).simulate(new[:, 0], n_steps=40), expected, atol=2e-3)
+    one = exact().fit(X[0])
+    np.testing.assert_allclose(one.simulate(X[0, :1], n_steps=100)[0], X[0, :101], atol=1e-2)
+
+
+def test_controls_and_parameters():
+    """x' = p - x + u: both move the fixed point."""
+    rng = np.random.default_rng(0)
+    p, u = rng.uniform(-1, 1, (12, 1)), np.repeat(rng.uniform(-1, 1, (12, 40, 1)), 5, axis=1)
+    x = np.zeros((12, 200, 1))
+    for k in range(199):
+        fixed = p + u[:, k]
+        x[:, k + 1] = fixed + (x[:, k] - fixed) * np.exp(-DT)
+    settings = {"step_sizes": [1], "max_epochs": 6, "random_state": 0, "module_kwargs": {"hidden": (32,)}}
+    model = FlowMapSimulator(dt=DT, **settings).fit(x[:10], u=u[:10], params=p[:10])
+    found = model.simulate(x[10:, 0], n_steps=199, u=u[10:], params=p[10:])
+    assert np.abs(found - x[10:]).mean() < 0.1
+    with pytest.raises(InputError, match="of fit"):
+        model.simulate(x[10:, 0], n_steps=5)
+    with pytest.raises(InputError, match="controls for 300"):
+        model.simulate(x[10:, 0], n_steps=300, u=u[10:], params=p[10:])
+
+
+def far_start():
+    return np.array([[9.0, 0.0], [1.0, 0.0]])
+
+
+def test_monitors_flag_what_is_unknown_and_nothing_else(model):
+    _, info = _quiet(lambda: model.simulate(far_start(), n_steps=20, return_info=True))
+    assert info["status"].tolist() == ["left", "ok"]
+    assert info["first_flagged"].tolist() == [0, -1]
+    assert info["range"][0] > 1 > info["range"][1]
+    _, usual = model.simulate(circles(40, 5, seed=5)[:, 0], n_steps=400, return_info=True)
+    assert (usual["status"] == "left").mean() <= 0.05
+    assert (usual["scale_disagreement"] < 0.1).all()
+
+
+def test_policies(X):
+    def after(policy, **more):
+        model = exact(on_divergence=policy, **more).fit(X)
+        return _quiet(lambda: model.simulate(far_start(), n_steps=20))
+
+    assert np.hypot(*after("clip")[0, -1]) < 3
+    assert np.isnan(after("nan")[0, 5:]).all()
+    assert np.isfinite(after("nan")[1]).all()
+    assert np.isfinite(after("reproject")).all()
+    solved = after("fallback", solver=rotation)
+    np.testing.assert_allclose(np.hypot(*solved[0].T), 9, atol=1e-3)
+    with pytest.warns(UserWarning, match="left what training has shown"):
+        exact().fit(X).simulate(far_start(), n_steps=5)
+    with pytest.raises(DivergenceError, match="1 of 2 trajectories"):
+        exact(on_divergence="raise").fit(X).simulate(far_start(), n_steps=5)
+    with pytest.raises(ParameterError, match="solver"):
+        exact(on_divergence="fallback").fit(X).simulate(far_start(), n_steps=5)
+    with pytest.raises(InputError, match="solver"):
+        after("fallback", solver=lambda x, dt, n: x)
+
+
+def rotation(x, dt, n):
+    """The exact solver of the circles."""
+    angle = np.arange(n + 1) * dt
+    c, s = np.cos(angle), np.sin(angle)
+    return np.stack([x[:, :1] * c - x[:, 1:] * s, x[:, :1] * s + x[:, 1:] * c], 2)
+
+
+def _quiet(call):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return call()
+
+
+def test_nothing_leaks_from_training_to_new_noise():
+    """On noise there is nothing to learn: on unseen noise the model is no better than knowing nothing."""
+    rng = np.random.default_rng(0)
+    model = FlowMapSimulator(step_sizes=[1, 4], max_epochs=2, random_state=0, module_kwargs={"hidden": (32,)})
+    model.fit(rng.standard_normal((6, 60, 2)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        assert model.score(rng.standard_normal((6, 60, 2))) < 0.3
+
+
+def test_search_over_trajectories(X):
+    search = GridSearchCV(exact(), {"selection": ["range", "none"]}, cv=KFold(2)).fit(X)
+    assert search.best_score_ > 0.9
+
+
+def test_saved_models_simulate_the_same(model, tmp_path):
+    skts.save(model, tmp_path / "m.skts")
+    loaded = skts.load(tmp_path / "m.skts")
+    start = circles(2, 3)[:, 0]
+    np.testing.assert_array_equal(loaded.simulate(start, n_steps=30), model.simulate(start, n_steps=30))
+    assert loaded.selected_steps_ == model.selected_steps_
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda m: m.simulate([[np.nan, 0]], n_steps=3), "finite"),
+        (lambda m: m.simulate([[1.0, 0, 0]], n_steps=3), "shape"),
+        (lambda m: m.simulate([[1.0, 0]]), "n_steps or times"),
+        (lambda m: m.simulate([[1.0, 0]], n_steps=-1), "at least 0"),
+        (lambda m: m.simulate([[1.0, 0]], times=[-1.0, 0.0]), "increasing times"),
+        (lambda m: m.simulate([[1.0, 0]], times=[0.0, 1.0, 0.5]), "increasing times"),
+        (lambda m: m.simulate([[1.0, 0]], n_steps=3, params=[1.0]), "of fit"),
+        (lambda m: m.inverse_transform([[1.0]]), "coordinates"),
+    ],
+)
+def test_bad_questions_are_refused(model, call, message):
+    with pytest.raises(InputError, match=message):
+        call(model)
+
+
+@pytest.mark.parametrize(
+    ("settings", "data", "message"),
+    [
+        ({"step_sizes": [1, 500]}, None, "step of 500"),
+        ({"step_sizes": [4, 2]}, None, "increasing"),
+        ({"n_components": 5, "coordinates": "pca"}, None, "at most 2"),
+        ({}, [np.zeros((5, 2)), np.zeros((5, 3))], "shape"),
+        ({}, np.zeros((2, 3, 4, 5)), "trajectories|dim"),
+        ({}, np.full((2, 9, 2), np.nan), "without NaN"),
+        ({}, np.full((2, 9, 2), np.inf), "finite"),
+        ({"module_kwargs": {"nonsense": 1}}, None, "nonsense"),
+    ],
+)
+def test_bad_fits_are_refused(X, settings, data, message):
+    with pytest.raises((InputError, ParameterError), match=message):
+        exact(**settings).fit(X if data is None else data)
+
+
+def test_an_interrupted_fit_keeps_the_stages_that_are_done(X):
+    from skts.engine import Callback
+
+    class Stop(Callback):
+        def on_train_begin(self, net, **_):
+            Stop.stages = getattr(Stop, "stages", 0) + 1
+
+        def on_epoch_end(self, net, **_):
+            if Stop.stages == 2:
+                raise KeyboardInterrupt
+
+    model = FlowMapSimulator(
+        step_sizes=[1, 4], max_epochs=2, random_state=0, callbacks=[Stop()], module_kwargs={"hidden": (8,)}
+    )
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X)
+    assert model.stopped_by_ == "interrupt"
+    assert np.isfinite(_quiet(lambda: model.simulate(X[:2, 0], n_steps=9))).all()
