@@ -1,5 +1,6 @@
 """FlowMapSimulator: learned coordinates and a hierarchy of flow maps as a scikit-learn transformer that simulates."""
 
+import warnings
 from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
@@ -18,6 +19,7 @@ from skts.flowmap.coordinates import Autoencoder, LinearCoordinates, enough_comp
 from skts.flowmap.module import FlowMap
 from skts.flowmap.selection import SELECTIONS, select_steps
 from skts.flowmap.simulation import POLICIES, Simulation
+from skts.flowmap.speedup import speedup_table
 from skts.flowmap.steppers import QuadraticODE, log_spaced_steps, rollout_loss
 from skts.flowmap.trajectories import StepWindows, as_inputs, as_trajectories, split_at_gaps, split_trajectories
 from skts.validation import check_options, check_table
@@ -612,9 +614,48 @@ class FlowMapSimulator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TorchE
         unit = np.sqrt(np.concatenate(trajectories).var(0).mean()) or 1.0
         gaps = []
         for states in trajectories:
-            found = self.simulate(states[:1], n_steps=len(states) - 1)[0]
+            found = self._simulate_quietly(states[:1], len(states) - 1)[0]
             gaps.append(np.nan_to_num(np.sqrt(np.square(found - states).mean(1)) / unit, nan=1.0).clip(0, 1)[1:])
         return float(1 - np.concatenate(gaps).mean()) if sum(map(len, gaps)) else 1.0
+
+    def speedup(self, solver: Any, x0: Any, horizon: float, tol: float | None = None) -> Any:
+        """What simulating costs beside a solver of equal accuracy, and when training has paid.
+
+        Parameters
+        ----------
+        solver : callable or dict of str to callable
+            ``solver(x0, dt, n_steps)`` gives states (n_traj, n_steps + 1, d). Pass several by name, the most accurate
+            first: it is the reference, and the cheapest of those that are accurate enough is the one to beat.
+        x0 : array-like of shape (n_traj, d)
+            Starts; a batch, where simulations come in batches.
+        horizon : float
+            Time to simulate.
+        tol : float, optional
+            Largest useful error, in spreads of the reference; None takes the surrogate's own.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row for each solver and one for the surrogate: error, seconds (the shortest of three runs), good_enough,
+            and for the surrogate speedup (over the cheapest solver that is good enough; NaN where none is) and
+            runs_to_pay (training time over time saved; infinite where it never pays).
+
+        Raises
+        ------
+        InputError
+            If the horizon is shorter than a sample, or a solver gives another shape.
+        """
+        check_is_fitted(self)
+        start, n_steps = self._start(x0), round(horizon / self.dt)
+        if n_steps < 1:
+            raise InputError(f"a horizon of at least dt={self.dt:g}", f"{horizon!r}", "Pass a longer one.")
+        seconds = self.cost_["fit_seconds"]
+        return speedup_table(self._simulate_quietly, solver, start.astype(float), self.dt, n_steps, tol, seconds)
+
+    def _simulate_quietly(self, x0: np.ndarray, n_steps: int) -> np.ndarray:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            return self.simulate(x0, n_steps=n_steps)
 
     @property
     def _n_features_out(self) -> int:

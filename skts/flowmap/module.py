@@ -75,8 +75,8 @@ class FlowMap(nn.Module):
         self.latent_center.copy_(z.mean(0))
         covariance = torch.cov(z.double().T).reshape(z.shape[1], z.shape[1])
         value, basis = torch.linalg.eigh(covariance)
-        # A direction without variance gets a thousandth of the longest: leaving it is an alarm, not a division by 0.
-        spread = value.clamp_min(1e-6 * value.max().clamp_min(1e-30)).sqrt()
+        # Directions of hardly any variance count as a hundredth of the longest: what a flow map leaves there is none.
+        spread = value.clamp_min(1e-4 * value.max().clamp_min(1e-30)).sqrt()
         self.whitening.copy_(basis / spread)
         self.farthest.fill_(1.0)
         self.farthest.copy_(margin * self.distance(z).quantile(0.999).clamp_min(1e-6))

@@ -1,5 +1,6 @@
 """FlowMapSimulator as a user meets it."""
 
+import time
 import warnings
 
 import numpy as np
@@ -176,6 +177,33 @@ def test_nothing_leaks_from_training_to_new_noise():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         assert model.score(rng.standard_normal((6, 60, 2))) < 0.3
+
+
+def test_the_speed_table_is_honest(model):
+    start = circles(20, 2, seed=6)[:, 0]
+
+    def coarse(x, dt, n):
+        return rotation(x, dt, n) + 0.5
+
+    def slow(x, dt, n):
+        end = time.perf_counter() + 0.2
+        while time.perf_counter() < end:
+            pass
+        return rotation(x, dt, n)
+
+    table = model.speedup({"exact": slow, "coarse": coarse}, start, horizon=5.0)
+    assert table.index.tolist() == ["exact", "coarse", "surrogate"]
+    assert table.loc["exact", "error"] == 0
+    assert table["good_enough"].tolist() == [True, False, True]
+    assert table.loc["surrogate", "error"] < 0.01
+    row = table.loc["surrogate"]
+    assert row["speedup"] == pytest.approx(table.loc["exact", "seconds"] / row["seconds"])
+    never = model.speedup(slow, start, horizon=5.0, tol=1e-9).loc["surrogate"]
+    assert never["runs_to_pay"] == np.inf
+    with pytest.raises(InputError, match="horizon"):
+        model.speedup(slow, start, horizon=0.0)
+    with pytest.raises(InputError, match="solver"):
+        model.speedup(lambda x, dt, n: x, start, horizon=1.0)
 
 
 def test_search_over_trajectories(X):
