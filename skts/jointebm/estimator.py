@@ -152,8 +152,8 @@ class JointEBMClassifier(JointQueries, ClassifierMixin, TorchEstimatorMixin, Bas
         - \langle \theta(x), \varphi(y) \rangle - c(y),
 
     an upper bound of the negative log-likelihood that is tight where tau is the log-partition, with unbiased gradients
-    from any number of draws. Where the log-partition is known exactly the bound is the likelihood, and no draws are
-    needed.
+    from any number of draws (the training then bounds a step's norm; ``net_kwargs={"clip_norm": None}`` does not).
+    Where the log-partition is known exactly the bound is the likelihood, and no draws are needed.
 
     Here and not in the paper: reference distributions with the training frequencies, a start at the optimum of the
     pseudo-likelihood, mixtures of mean fields and latent factors as proposals, the structured tau, exact routes, the
@@ -386,14 +386,12 @@ class JointEBMClassifier(JointQueries, ClassifierMixin, TorchEstimatorMixin, Bas
         X, features, Y, _, given, listed = (t.to(device) for t in held.take(some))
         with torch.no_grad():
             calibrate(module.eval(), module.potentials(X, features, listed))
-        # The norm of an unbiased gradient is not to be clipped: what is cut off is the pull back to where tau is right.
-        clip = {} if "clip_norm" in (self.net_kwargs or {}) else {"clip_norm": None}
         try:
-            run.train(module, train, self._loss, valid=valid, keep_start=True, **clip)
+            run.train(module, train, self._loss, valid=valid, keep_start=True)
             going_on = run.stopped_by in ("max_epochs", "patience")
             if going_on and self.tau_ in ("structured", "net", "constant"):
                 # The weights that are kept have the best likelihood, which tau has no part in: it may lag behind.
-                run.train(module, train, self._tau_loss, valid=valid, keep_start=True, stage="tau", **clip)
+                run.train(module, train, self._tau_loss, valid=valid, keep_start=True, stage="tau")
         finally:
             with torch.no_grad():
                 theta = module.eval().potentials(X, features, listed)

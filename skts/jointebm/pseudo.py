@@ -24,6 +24,8 @@ from skts.jointebm.spaces import LabelSets, Permutations
 __all__ = ["pseudo_likelihood", "start_near_optimum"]
 
 _ITERATIONS = 80
+_LENGTHS = (1.0, 0.5, 0.25, 0.1, 0.03)  # of the start of a coupling
+_JUDGED = 256
 _MOST_ROWS, _MOST_CELLS = 20_000, 50_000_000  # of X that are dense at a time
 
 
@@ -103,10 +105,32 @@ def start_near_optimum(
 
     _guarded(lambda: optimizer.step(loss), parameters)
     if not coupling.from_pseudo_likelihood:
-        with torch.no_grad():
-            coupling.start(Y - module.potentials(X, features).sigmoid())
-            module.encoder.bias -= coupling.matrix @ Y.to(X.dtype).mean(0)  # what it adds at the mean is given back
+        some = slice(0, _JUDGED)
+        _start_coupling(
+            module,
+            Y.to(X.dtype),
+            module.potentials(X, features),
+            lambda: module.negative_log_likelihood(
+                module.potentials(X[some], features[some], listed[some]), Y[some].round().long()
+            ),
+        )
     module.zero_grad()
+
+
+@torch.no_grad()
+def _start_coupling(module: JointEBM, Y: Tensor, theta: Tensor, loss: Callable[[], Tensor]) -> None:
+    """The direction of the couplings by the residuals, their length by the likelihood of some rows."""
+    coupling, bias = module.inference.coupling, module.encoder.bias.clone()
+    coupling.start(Y - theta.sigmoid())
+    direction = coupling.weight.clone()
+    losses = []
+    for length in _LENGTHS:
+        coupling.weight.copy_(length * direction)
+        module.encoder.bias.copy_(bias - coupling.matrix @ Y.mean(0))  # what they add at the mean is given back
+        losses.append(float(loss().mean().nan_to_num(torch.inf)))
+    best = _LENGTHS[losses.index(min(losses))]
+    coupling.weight.copy_(best * direction)
+    module.encoder.bias.copy_(bias - coupling.matrix @ Y.mean(0))
 
 
 class _OutOfTime(Exception):  # noqa: N818  (a signal)
