@@ -15,15 +15,10 @@ package imports neither pandas nor torch, sktime, scikit-learn, scipy or pooch: 
 """
 
 from skts.datasets.bundled import load_longley, load_motions, load_us_change
-from skts.datasets.dynamics import (
-    fetch_double_pendulum,
-    fitzhugh_nagumo_solver,
-    kuramoto_sivashinsky_solver,
-    make_fitzhugh_nagumo,
-    make_hits_system,
-    make_kuramoto_sivashinsky,
-)
+from skts.datasets.dynamics import make_fitzhugh_nagumo, make_hits_system, make_kuramoto_sivashinsky
+from skts.datasets.pendulum import fetch_double_pendulum
 from skts.datasets.remote import fetch_ett, fetch_exchange, fetch_illness, fetch_weather
+from skts.datasets.solvers import fitzhugh_nagumo_solver, kuramoto_sivashinsky_solver
 from skts.datasets.structured import fetch_label_ranking, fetch_multilabel, make_label_ranking, make_multilabel
 from skts.datasets.synthetic import make_traffic
 

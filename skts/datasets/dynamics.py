@@ -1,63 +1,32 @@
-"""Trajectories of dynamical systems: two partial differential equations with their solvers, five ODEs, a pendulum."""
+"""Trajectories of dynamical systems: two partial differential equations and five ordinary ones."""
 
 from __future__ import annotations
 
 import math
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import lru_cache
-from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
-from skts.datasets.cache import locate_dataset
-from skts.datasets.registry import LocalDataset
-from skts.datasets.structured import _load_npz
+from skts.datasets.checks import check_number, check_sizes
+from skts.datasets.solvers import (
+    FHN_DOMAIN,
+    FHN_MAX_STEP,
+    KS_MAX_STEP,
+    Solver,
+    fitzhugh_nagumo_solver,
+    kuramoto_sivashinsky_solver,
+)
 from skts.errors import InputError
 
-if TYPE_CHECKING:
-    from pathlib import Path
+__all__ = ["make_fitzhugh_nagumo", "make_hits_system", "make_kuramoto_sivashinsky"]
 
-    from sklearn.utils import Bunch
 
-__all__ = [
-    "fetch_double_pendulum",
-    "fitzhugh_nagumo_solver",
-    "kuramoto_sivashinsky_solver",
-    "make_fitzhugh_nagumo",
-    "make_hits_system",
-    "make_kuramoto_sivashinsky",
-]
-
-_KS_MAX_STEP = 0.25  # an error of 4e-4 of the field after 10 time units
-_N_CONTOUR = 64  # points on the circle over which the coefficients of ETDRK4 are averaged
-
-_FHN_MAX_STEP = 0.1
-_FHN_DOMAIN = 20.0
-_FHN_DIFFUSION = (1.0, 4.0)  # of u and of v
 _FRONT_TIME = 150.0  # by 125 all those of 600 starts that end in a homogeneous state had come to it; by 100, 96 %
 _FRONT_STD = 0.3
 _MAX_DRAWS = 10  # each loses one in eight
-
 _RTOL, _ATOL = 1e-10, 1e-12
 _LORENZ_WARM_UP = 20.0
-
-_UNREADABLE = (KeyError, ValueError, OSError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
-_SECONDS = 0.001
-_HELD_OUT = ("train_01", "train_04", "train_07", "train_12", "train_17", "train_22", "val_01")
-_PENDULUM = LocalDataset(
-    name="double_pendulum_measured",
-    folder="dynamics",
-    shape=(80_001, 4),  # all segments together
-    n_targets=0,
-    origin="Kaheman et al. (2022)",
-    url="https://github.com/dynamicslab/MultiArm-Pendulum",
-    licence="MIT",
-)
-_SEGMENTS = {f"train_{i:02d}": 2_667 for i in range(26)} | {f"val_{i:02d}": 2_667 for i in range(3)} | {"val_03": 2_658}
 
 
 def make_kuramoto_sivashinsky(
@@ -143,10 +112,10 @@ def make_kuramoto_sivashinsky(
     >>> bool(abs(X.mean(axis=2)).max() < 1e-12)
     True
     """
-    _check_sizes(n_trajectories, n_times)
-    _check_number("transient", transient, positive=False)
-    _check_number("noise", noise, positive=False)
-    solver = kuramoto_sivashinsky_solver(_KS_MAX_STEP, length, n_points)
+    check_sizes(n_trajectories, n_times)
+    check_number("transient", transient, positive=False)
+    check_number("noise", noise, positive=False)
+    solver = kuramoto_sivashinsky_solver(KS_MAX_STEP, length, n_points)
     from sklearn.utils import check_random_state
 
     rng = check_random_state(random_state)
@@ -156,74 +125,6 @@ def make_kuramoto_sivashinsky(
         got = f"n_points={n_points} for length={length:g}, on which it grows beyond all bounds"
         raise InputError("a grid that resolves the solution", got, f"Pass n_points={math.ceil(length / 0.35)} or more.")
     return X + noise * X.std() * rng.normal(size=X.shape) if noise else X
-
-
-def kuramoto_sivashinsky_solver(
-    max_step: float = 0.25, length: float = 22.0, n_points: int = 64
-) -> Callable[[Any, float, int], np.ndarray]:
-    r"""Make a solver of the Kuramoto-Sivashinsky equation, to be called as ``solver(x0, dt, n_steps)``.
-
-    Use it as the reference in a comparison of speed, with the coarsest ``max_step`` that is accurate enough, or as
-    what a learned simulator falls back on.
-
-    Parameters
-    ----------
-    max_step : float, default=0.25
-        Longest step in time units, above 0: each sampling step ``dt`` is divided into the fewest equal steps
-        that are not longer.
-    length : float, default=22.0
-        Length :math:`L` of the periodic domain, above 0.
-    n_points : int, default=64
-        Grid points, at least 4.
-
-    Returns
-    -------
-    solver : callable
-        ``solver(x0, dt, n_steps)`` takes states of shape (n, n_points), or one of shape (n_points,), a sampling
-        step in time units and a number of steps. It gives float64 (n, n_steps + 1, n_points), or
-        (n_steps + 1, n_points): the states at the times 0, ``dt``, ..., ``n_steps * dt``. It keeps no
-        state between calls, can be sent to worker processes, and raises InputError if an argument does not fit.
-        Where the steps or the grid are too coarse, the result holds NaN.
-
-    Raises
-    ------
-    InputError
-        If an argument is out of its range.
-
-    Notes
-    -----
-    With the Fourier coefficients :math:`v`, the wave numbers :math:`k = 2 \pi m / L`, :math:`\ell = k^2 - k^4` and
-    :math:`N(v) = -\tfrac{ik}{2} F[(F^{-1} v)^2]`, one step :math:`h` of ETDRK4 is
-
-    .. math:: a = e^{h\ell/2} v + Q N(v), \qquad b = e^{h\ell/2} v + Q N(a), \qquad
-              c = e^{h\ell/2} a + Q (2 N(b) - N(v)),
-
-    .. math:: v' = e^{h\ell} v + f_1 N(v) + 2 f_2 (N(a) + N(b)) + f_3 N(c).
-
-    :math:`Q, f_1, f_2, f_3` are quotients in :math:`z = h\ell` that lose all digits near :math:`z = 0`. They are
-    averaged over 64 points of the unit circle around :math:`z`, which by Cauchy's formula is the value itself. The
-    order is 4 in the limit and 3 in practice: halving a step between 0.5 and 0.1 divides the error by 8, because the
-    stiffest waves (:math:`h\ell = -1700` at 0.25) are far from where the expansion in :math:`h` holds. Steps of 0.25
-    give an error of 4e-4 of the field after 10 time units, steps of 1 give 1.5 %.
-
-    References
-    ----------
-    A.-K. Kassam, L. N. Trefethen, "Fourth-Order Time-Stepping for Stiff PDEs", SIAM Journal on Scientific
-    Computing 26 (4), 1214-1233, 2005. https://doi.org/10.1137/S1064827502410633
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skts.datasets import kuramoto_sivashinsky_solver
-    >>> solver = kuramoto_sivashinsky_solver(max_step=0.1)
-    >>> u0 = np.cos(2 * np.pi * np.arange(64) / 64)
-    >>> solver(u0, 0.5, 20).shape
-    (21, 64)
-    """
-    _check_number("max_step", max_step)
-    _check_number("length", length)
-    _check_count("n_points", n_points, least=4)
-    return _KuramotoSivashinsky(float(max_step), float(length), int(n_points))
 
 
 def make_fitzhugh_nagumo(
@@ -305,77 +206,13 @@ def make_fitzhugh_nagumo(
     >>> X.shape
     (2, 50, 202)
     """
-    _check_sizes(n_trajectories, n_times)
-    _check_number("transient", transient, positive=False)
-    solver = fitzhugh_nagumo_solver(_FHN_MAX_STEP, epsilon, n_points)
+    check_sizes(n_trajectories, n_times)
+    check_number("transient", transient, positive=False)
+    solver = fitzhugh_nagumo_solver(FHN_MAX_STEP, epsilon, n_points)
     from sklearn.utils import check_random_state
 
     x0 = _lasting_fronts(solver, n_trajectories, n_points, check_random_state(random_state))
     return _after(solver, x0, transient, dt, n_times)
-
-
-def fitzhugh_nagumo_solver(
-    max_step: float = 0.1, epsilon: float = 0.006, n_points: int = 101
-) -> Callable[[Any, float, int], np.ndarray]:
-    r"""Make a solver of the FitzHugh-Nagumo equations, to be called as ``solver(x0, dt, n_steps)``.
-
-    Use it as the reference in a comparison of speed, with the coarsest ``max_step`` that is accurate enough, or as
-    what a learned simulator falls back on.
-
-    Parameters
-    ----------
-    max_step : float, default=0.1
-        Longest step in time units, above 0: each sampling step ``dt`` is divided into the fewest equal steps
-        that are not longer. Steps of 1 and more are unstable.
-    epsilon : float, default=0.006
-        Rate :math:`\epsilon` of the slow variable, above 0.
-    n_points : int, default=101
-        Grid points from 0 to 20, both ends included, at least 4.
-
-    Returns
-    -------
-    solver : callable
-        ``solver(x0, dt, n_steps)`` takes states of shape (n, 2 * n_points), first :math:`u`, then :math:`v`, or
-        one of shape (2 * n_points,), a sampling step in time units and a number of steps. It gives float64
-        (n, n_steps + 1, 2 * n_points), or (n_steps + 1, 2 * n_points): the states at the times 0, ``dt``, ...,
-        ``n_steps * dt``. It keeps no state between calls, can be sent to worker processes, and raises InputError
-        if an argument does not fit. Where the steps are too long, the result holds NaN.
-
-    Raises
-    ------
-    InputError
-        If an argument is out of its range.
-
-    Notes
-    -----
-    The equations stand at :func:`make_fitzhugh_nagumo`. With the second difference :math:`\Delta`, mirrored at the
-    two ends (no flux), the diffusion :math:`D` and the reaction :math:`R`, one step :math:`h` of Crank-Nicolson
-    and Adams-Bashforth is
-
-    .. math:: \left(I - \tfrac h2 D \Delta\right) w' = \left(I + \tfrac h2 D \Delta\right) w
-              + h \left(\tfrac32 R(w) - \tfrac12 R(w_\text{before})\right).
-
-    The first step of a call has no state before it. It takes :math:`R(w)` to predict, then the mean of
-    :math:`R(w)` and of the predicted reaction. The order is 2: over 100
-    time units on the limit cycle, steps of 0.1 give a largest error of 2.5e-4 of the range, steps of 0.5 of 0.008.
-
-    References
-    ----------
-    U. M. Ascher, S. J. Ruuth, B. T. R. Wetton, "Implicit-Explicit Methods for Time-Dependent Partial Differential
-    Equations", SIAM Journal on Numerical Analysis 32 (3), 797-823, 1995. https://doi.org/10.1137/0732037
-
-    Examples
-    --------
-    >>> from skts.datasets import fitzhugh_nagumo_solver, make_fitzhugh_nagumo
-    >>> X = make_fitzhugh_nagumo(n_trajectories=2, n_times=20, random_state=0)
-    >>> quick = fitzhugh_nagumo_solver(max_step=0.5)
-    >>> bool(abs(quick(X[:, 0], 1.0, 19) - X).max() < 0.01)
-    True
-    """
-    _check_number("max_step", max_step)
-    _check_number("epsilon", epsilon)
-    _check_count("n_points", n_points, least=4)
-    return _FitzHughNagumo(float(max_step), float(epsilon), int(n_points))
 
 
 def make_hits_system(
@@ -457,10 +294,10 @@ def make_hits_system(
     """
     if not isinstance(name, str) or name not in _HITS:
         raise InputError(f"name to be one of {', '.join(_HITS)}", repr(name), "Choose one of these names.")
-    _check_sizes(n_trajectories, n_times)
+    check_sizes(n_trajectories, n_times)
     system = _HITS[name]
     dt = 0.01 if dt is None else dt
-    _check_number("dt", dt)
+    check_number("dt", dt)
     from sklearn.utils import check_random_state
 
     low, high = np.transpose(system.box)
@@ -470,138 +307,7 @@ def make_hits_system(
     return _integrate(system, x0, dt * np.arange(n_times))
 
 
-def fetch_double_pendulum() -> Bunch:
-    """Fetch a measured double pendulum: a swing from large, chaotic motion to small, nearly linear motion.
-
-    Use it to see what a simulator learns from a real instrument, with friction and measurement errors.
-
-    Returns
-    -------
-    bunch : sklearn.utils.Bunch
-        With the keys
-
-        * data : list of 30 ndarrays of shape (2667, 4), the last one (2658, 4), float32: the angles of the two
-          arms in rad, π where the arm hangs down, and their angular velocities in rad/s
-        * names : list of 30 str, "train_00" to "train_25", then "val_00" to "val_03"
-        * train : list of 23 int, indices into data to learn from
-        * test : list of 7 int, indices of the trajectories to hold out, from the whole of the record
-        * dt : float, 0.001 s between two samples
-        * DESCR : str
-
-    Raises
-    ------
-    InputError
-        If the file holds something else than the set.
-    DataNotFoundError
-        If the file is not found; the message says where to put it.
-
-    Notes
-    -----
-    The file is ``dynamics/double_pendulum_measured.npz`` in the folder of the environment variable ``SKTS_DATA``,
-    else in the user's cache; it is never downloaded. It holds one array for each name and ``dt``. The trajectories
-    are one record of 80 s at 1 kHz, cut in the order in which they stand: each begins where the one before it
-    ends, and the amplitude falls from one to the next. Trajectories of the origin's "val" are the end of that
-    record, where the motion is small; ``test`` therefore takes one from "val" and six from all over the rest. No
-    sample is in both parts, but do not learn from windows that span two trajectories.
-
-    Licence: MIT.
-
-    References
-    ----------
-    K. Kaheman, U. Fasel, J. J. Bramburger, B. Strom, J. N. Kutz, S. L. Brunton, "The Experimental Multi-Arm
-    Pendulum on a Cart: A Benchmark System for Chaos, Learning, and Control", 2022.
-    https://arxiv.org/abs/2205.06231
-
-    Data: https://github.com/dynamicslab/MultiArm-Pendulum
-
-    Examples
-    --------
-    >>> from skts.datasets import fetch_double_pendulum
-    >>> pendulum = fetch_double_pendulum()  # doctest: +SKIP
-    >>> len(pendulum.data), pendulum.data[0].shape, pendulum.dt  # doctest: +SKIP
-    (30, (2667, 4), 0.001)
-    """
-    from sklearn.utils import Bunch
-
-    path = locate_dataset(_PENDULUM)
-    arrays = _read_segments(path)
-    names = list(_SEGMENTS)
-    test = [names.index(name) for name in _HELD_OUT]
-    return Bunch(
-        data=[arrays[name].astype(np.float32) for name in names],
-        names=names,
-        train=[i for i in range(len(names)) if i not in test],
-        test=test,
-        dt=_SECONDS,
-        DESCR=(
-            f"{_PENDULUM.name}: {len(names)} trajectories, {_PENDULUM.shape[0]} rows of two angles (rad) and their "
-            f"velocities (rad/s) at 1 kHz. Origin: {_PENDULUM.origin}, {_PENDULUM.url}. Licence: {_PENDULUM.licence}."
-        ),
-    )
-
-
-def _check_sizes(n_trajectories: Any, n_times: Any) -> None:
-    _check_count("n_trajectories", n_trajectories)
-    _check_count("n_times", n_times)
-
-
-def _check_count(name: str, value: Any, least: int = 1) -> None:
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-        raise InputError(f"{name} to be an int of at least {least}", repr(value), f"Pass {name}={least} or more.")
-
-
-def _check_number(name: str, value: Any, positive: bool = True) -> None:
-    known = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-    if not known or value < 0 or (positive and value == 0):
-        bound = "above 0" if positive else "of at least 0"
-        raise InputError(f"{name} to be a finite number {bound}", repr(value), f"Pass a number {bound} as {name}.")
-
-
-# Partial differential equations
-
-
-@dataclass(frozen=True)
-class _Solver:
-    """``solver(x0, dt, n_steps)``: what the two share. A class, not a closure: that can be sent to worker processes."""
-
-    max_step: float
-
-    @property
-    def n_features(self) -> int:
-        raise NotImplementedError
-
-    def _samples(self, x: np.ndarray, h: float, n_substeps: int) -> Iterator[np.ndarray]:
-        """The states (n, n_features) after each ``n_substeps`` steps of h from x, without an end."""
-        raise NotImplementedError
-
-    def __call__(self, x0: Any, dt: float, n_steps: int) -> np.ndarray:
-        states = self._states(x0)
-        _check_number("dt", dt)
-        _check_count("n_steps", n_steps, least=0)
-        n_substeps = max(1, math.ceil(dt / self.max_step - 1e-9))  # 0.3 / 0.1 is a little more than 3
-        out = np.empty((*states.shape[:-1], n_steps + 1, self.n_features))
-        out[..., 0, :] = states
-        samples = self._samples(np.atleast_2d(states), dt / n_substeps, n_substeps)
-        with np.errstate(over="ignore", invalid="ignore"):  # NaN in the result is what tells of a step too long
-            for step in range(1, n_steps + 1):
-                out[..., step, :] = next(samples)
-        return out
-
-    def _states(self, x0: Any) -> np.ndarray:
-        expected = f"x0 to have the shape (n, {self.n_features}) or ({self.n_features},), of finite real numbers"
-        hint = "Pass states of the grid that the solver was made for, one in a row."
-        try:
-            states = np.asarray(x0, dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            raise InputError(expected, str(error), hint) from error
-        if states.ndim not in (1, 2) or states.shape[-1] != self.n_features:
-            raise InputError(expected, f"shape {states.shape}", hint)
-        if not np.isfinite(states).all():
-            raise InputError(expected, "NaN or infinity", hint)
-        return states
-
-
-def _after(solver: _Solver, x0: np.ndarray, transient: float, dt: float, n_times: int) -> np.ndarray:
+def _after(solver: Solver, x0: np.ndarray, transient: float, dt: float, n_times: int) -> np.ndarray:
     """Samples (n, n_times, n_features) from the time ``transient`` on."""
     if transient:
         x0 = solver(x0, transient, 1)[:, -1]
@@ -610,93 +316,7 @@ def _after(solver: _Solver, x0: np.ndarray, transient: float, dt: float, n_times
     return solver(x0, dt, n_times - 1)
 
 
-@dataclass(frozen=True)
-class _KuramotoSivashinsky(_Solver):
-    length: float
-    n_points: int
-
-    @property
-    def n_features(self) -> int:
-        return self.n_points
-
-    def _samples(self, x: np.ndarray, h: float, n_substeps: int) -> Iterator[np.ndarray]:
-        whole, half, q, f1, f2, f3, derivative = _etdrk4(h, self.length, self.n_points)
-
-        def advection(v: np.ndarray) -> np.ndarray:
-            u = np.fft.irfft(v, self.n_points)
-            return derivative * np.fft.rfft(u * u)
-
-        v = np.fft.rfft(x)  # (n, n_points // 2 + 1)
-        while True:
-            for _ in range(n_substeps):
-                halfway, at_v = half * v, advection(v)
-                a = halfway + q * at_v
-                at_a = advection(a)
-                at_b = advection(halfway + q * at_a)
-                at_c = advection(half * a + q * (2 * at_b - at_v))
-                v = whole * v + f1 * at_v + f2 * (at_a + at_b) + f3 * at_c
-            yield np.fft.irfft(v, self.n_points)
-
-
-@lru_cache(maxsize=16)  # a fallback is called thousands of times with the same step
-def _etdrk4(h: float, length: float, n_points: int) -> tuple[np.ndarray, ...]:
-    """exp(hℓ), exp(hℓ/2), Q, f1, 2 f2, f3 and -ik/2 for each wave number, (n_points // 2 + 1,)."""
-    modes = np.arange(n_points // 2 + 1)
-    k = 2 * np.pi * modes / length
-    linear = h * (k**2 - k**4)
-    derivative = -0.5j * k
-    if n_points % 2 == 0:
-        derivative[-1] = 0.0  # the grid holds only the cosine of this wave; its derivative is the sine
-    circle = np.exp(1j * np.pi * (np.arange(1, _N_CONTOUR + 1) - 0.5) / _N_CONTOUR)
-    z = linear[:, None] + circle  # (K, 64), the upper half: the lower one is its conjugate
-    q = h * ((np.exp(z / 2) - 1) / z).mean(axis=1).real
-    f1 = h * ((-4 - z + np.exp(z) * (4 - 3 * z + z**2)) / z**3).mean(axis=1).real
-    f2 = h * ((2 + z + np.exp(z) * (z - 2)) / z**3).mean(axis=1).real
-    f3 = h * ((-4 - 3 * z - z**2 + np.exp(z) * (4 - z)) / z**3).mean(axis=1).real
-    return np.exp(linear), np.exp(linear / 2), q, f1, 2 * f2, f3, derivative
-
-
-@dataclass(frozen=True)
-class _FitzHughNagumo(_Solver):
-    epsilon: float
-    n_points: int
-
-    @property
-    def n_features(self) -> int:
-        return 2 * self.n_points
-
-    def _reaction(self, w: np.ndarray) -> np.ndarray:
-        u, v = w
-        return np.stack([u - u * u * u - v, self.epsilon * (u - 2 * v + 0.03)])
-
-    def _samples(self, x: np.ndarray, h: float, n_substeps: int) -> Iterator[np.ndarray]:
-        implicit = _crank_nicolson(h, self.n_points)  # (2, N, N)
-
-        def step(w: np.ndarray, reaction: np.ndarray) -> np.ndarray:
-            # (I - A)⁻¹ (I + A) w = 2 (I - A)⁻¹ w - w: one product for the diffusion and the reaction
-            return (2 * w + h * reaction) @ implicit - w
-
-        w = np.stack(np.split(x, 2, axis=1))  # (2, n, N)
-        now = self._reaction(w)
-        predicted = self._reaction(step(w, now))
-        before = 2 * now - predicted  # makes the first step the mean of now and predicted
-        while True:
-            for _ in range(n_substeps):
-                w = step(w, 1.5 * now - 0.5 * before)
-                before, now = now, self._reaction(w)
-            yield np.concatenate(tuple(w), axis=1)
-
-
-@lru_cache(maxsize=16)
-def _crank_nicolson(h: float, n_points: int) -> np.ndarray:
-    """The transposed inverses of I - h/2 D Δ for u and for v, (2, n_points, n_points)."""
-    spacing = _FHN_DOMAIN / (n_points - 1)
-    second = np.eye(n_points, k=1) - 2 * np.eye(n_points) + np.eye(n_points, k=-1)
-    second[0, 1] = second[-1, -2] = 2.0  # the point beyond an end equals the one before it
-    return np.stack([np.linalg.inv(np.eye(n_points) - h / 2 * d * second / spacing**2).T for d in _FHN_DIFFUSION])
-
-
-def _lasting_fronts(solver: _Solver, n_trajectories: int, n_points: int, rng: np.random.RandomState) -> np.ndarray:
+def _lasting_fronts(solver: Solver, n_trajectories: int, n_points: int, rng: np.random.RandomState) -> np.ndarray:
     """Draw initial conditions (n_trajectories, 2 * n_points) whose front is still there after a while."""
     kept = np.empty((0, 2 * n_points))
     for _ in range(_MAX_DRAWS):
@@ -714,12 +334,9 @@ def _lasting_fronts(solver: _Solver, n_trajectories: int, n_points: int, rng: np
 
 
 def _draw_fronts(n: int, n_points: int, rng: np.random.RandomState) -> np.ndarray:
-    x = np.linspace(0.0, _FHN_DOMAIN, n_points)
+    x = np.linspace(0.0, FHN_DOMAIN, n_points)
     center, level, slope = rng.uniform((4.0, -0.12, 0.02), (16.0, 0.05, 0.2), size=(n, 3)).T[..., None]  # (n, 1) each
-    return np.concatenate([np.tanh((x - center) / np.sqrt(2)), level + slope * x / _FHN_DOMAIN], axis=1)
-
-
-# Ordinary differential equations
+    return np.concatenate([np.tanh((x - center) / np.sqrt(2)), level + slope * x / FHN_DOMAIN], axis=1)
 
 
 class _System(NamedTuple):
@@ -776,23 +393,3 @@ def _integrate(system: _System, x0: np.ndarray, times: np.ndarray) -> np.ndarray
         atol=_ATOL / np.sqrt(n),
     )
     return np.ascontiguousarray(solution.y.reshape(d, n, -1).transpose(1, 2, 0))
-
-
-# Files
-
-
-def _read_segments(path: Path) -> dict[str, np.ndarray]:
-    """The trajectories of the pendulum's file by name, once all are there, finite and of their shapes."""
-    expected = f"{path} to hold {len(_SEGMENTS)} arrays train_00, ... of finite floats (2667, 4), and dt = {_SECONDS}"
-    hint = f"Replace it by a conversion of the data at {_PENDULUM.url}"
-    try:
-        arrays = _load_npz(path, (*_SEGMENTS, "dt"))
-        dt = float(arrays.pop("dt"))
-    except (*_UNREADABLE, TypeError) as error:
-        raise InputError(expected, f"one that cannot be read so ({type(error).__name__}: {error})", hint) from error
-    if dt != _SECONDS:
-        raise InputError(expected, f"dt = {dt}", hint)
-    for name, array in arrays.items():
-        if array.shape != (_SEGMENTS[name], 4) or array.dtype.kind != "f" or not np.isfinite(array).all():
-            raise InputError(expected, f"{name} of shape {array.shape}, dtype {array.dtype}, or with NaN", hint)
-    return arrays

@@ -12,6 +12,7 @@ from skts.datasets import (
     make_fitzhugh_nagumo,
     make_hits_system,
     make_kuramoto_sivashinsky,
+    pendulum,
 )
 from skts.errors import DataNotFoundError, InputError
 
@@ -436,8 +437,8 @@ def test_arguments_of_the_equations_are_checked(make, arguments):
 @pytest.fixture
 def segments(monkeypatch):
     """Contents of a file whose trajectories have 5 samples, the last one 4."""
-    lengths = dict.fromkeys(dynamics._SEGMENTS, 5) | {"val_03": 4}
-    monkeypatch.setattr(dynamics, "_SEGMENTS", lengths)
+    lengths = dict.fromkeys(pendulum._SEGMENTS, 5) | {"val_03": 4}
+    monkeypatch.setattr(pendulum, "_SEGMENTS", lengths)
     arrays = {name: np.full((n, 4), i, dtype=np.float32) for i, (name, n) in enumerate(lengths.items())}
     return arrays | {"dt": np.float64(0.001)}
 
