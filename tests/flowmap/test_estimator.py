@@ -206,6 +206,15 @@ def test_the_speed_table_is_honest(model):
         model.speedup(lambda x, dt, n: x, start, horizon=1.0)
 
 
+def test_how_long_it_is_right_and_what_it_is_like(model):
+    new = circles(4, 200, seed=7)
+    times = model.valid_prediction_time(new, lyapunov_time=2.0)
+    np.testing.assert_allclose(times, 199 * DT / 2)
+    assert abs(model.climate_error(new)["std_ratio"] - 1) < 0.01
+    with pytest.raises(InputError, match="one length"):
+        model.climate_error([new[0], new[1, :50]])
+
+
 def test_search_over_trajectories(X):
     search = GridSearchCV(exact(), {"selection": ["range", "none"]}, cv=KFold(2)).fit(X)
     assert search.best_score_ > 0.9
