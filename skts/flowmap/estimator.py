@@ -432,7 +432,7 @@ class FlowMapSimulator(
 
         Returns
         -------
-        ndarray of shape (n_samples, n_components_)
+        ndarray of shape (n_samples, n_components)
             In float32.
         """
         check_is_fitted(self)
@@ -444,7 +444,7 @@ class FlowMapSimulator(
 
         Parameters
         ----------
-        Z : array-like of shape (n_samples, n_components_)
+        Z : array-like of shape (n_samples, n_components)
             Latent coordinates.
 
         Returns
