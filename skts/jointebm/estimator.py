@@ -361,8 +361,7 @@ class JointEBMClassifier(JointQueries, ClassifierMixin, TorchEstimatorMixin, Bas
         known = given if given.shape[1] else None
         if not module.training:
             return module.negative_log_likelihood(theta, Y, known)
-        draws = self._own.draw(rows, self._target) if self.proposal_ == "own" else None
-        return module.objective(theta, Y, rows, known, draws) + module.penalty()
+        return module.objective(theta, Y, rows, known, self._own_draws(module, rows)) + module.penalty()
 
     def _tau_loss(
         self, module: nn.Module, X: Tensor, features: Tensor, Y: Tensor, rows: Tensor, given: Tensor, listed: Tensor
@@ -371,9 +370,12 @@ class JointEBMClassifier(JointQueries, ClassifierMixin, TorchEstimatorMixin, Bas
             theta = module.potentials(X, features, listed)
         if not module.training:
             return module.excess(theta, rows)
-        return module.tau_objective(
-            theta, rows, self._own.draw(rows, self._target) if self.proposal_ == "own" else None
-        )
+        return module.tau_objective(theta, rows, self._own_draws(module, rows))
+
+    def _own_draws(self, module: JointEBM, rows: Tensor) -> tuple[Tensor, Tensor] | None:
+        if self.proposal_ != "own":
+            return None
+        return self._own.draw(rows, self._target, module.broad, rare_settings(self.module_kwargs)["defensive"])
 
     def _train(self, run: FitRun, module: nn.Module, batches: ArrayBatches) -> None:
         module.load_state_dict(self._fresh.buffers, strict=False)

@@ -123,6 +123,8 @@ class JointEBM(nn.Module):
         maker = PROPOSALS.get(proposal, PROPOSALS["prior" if space.kind in ("own", "subset") else "meanfield"])
         self.proposal = maker(space, law, potentials, rare["defensive"], rare["n_starts"])
         self.inference = self._route(law) if listed is None else Listed(space, law, relative=listed == "reference")
+        kind = "prior" if space.kind in ("own", "subset") else "marginal"
+        self.broad = PROPOSALS[kind](space, law, potentials, rare["defensive"], rare["n_starts"])
         self.tau = LogPartition(tau, space.n_features, n_rows)
         self.__dict__["rough"] = self._few_draws()  # shares its parts with the inference
         self.register_buffer("n_overflows", torch.zeros((), dtype=torch.long), persistent=False)

@@ -8,8 +8,8 @@ the object has                       what it means
 ``candidates(X)``                    finite lists: p lives on each row's list and is exact there; elsewhere it is zero
 ===================================  ==================================================================================
 
-X comes as the array of float32 that the estimator sees. A proposal of yours gets no defensive part: one that never
-draws what is possible teaches a normaliser that is too small, so mix in something broad.
+X comes as the array of float32 that the estimator sees. A quarter of a proposal's draws (``defensive`` in
+``module_kwargs``) comes from the frequencies of the training data instead, and all weigh by the density of the mixture.
 """
 
 import math
@@ -23,6 +23,7 @@ from torch import Tensor
 from skts.errors import InputError
 from skts.jointebm.couplings import Coupling
 from skts.jointebm.inference import Inference, exact_key
+from skts.jointebm.sampled import Proposal
 from skts.jointebm.spaces import Space
 from skts.jointebm.targets import Target
 
@@ -141,9 +142,26 @@ class OwnDraws:
     def __init__(self, proposal: Any, X: Any, n: int, seed: int) -> None:
         self.proposal, self.X, self.n, self.rng = proposal, X, n, np.random.default_rng(seed)
 
-    def draw(self, rows: Tensor, target: Target) -> tuple[Tensor, Tensor]:
-        """Codes (B, n, k) and their log-density (B, n)."""
-        codes, log_r = draw_own(self.proposal, self.X[rows.cpu().numpy()], self.n, self.rng, target)
+    def draw(self, rows: Tensor, target: Target, broad: Proposal, defensive: float) -> tuple[Tensor, Tensor]:
+        """Codes (B, n, k) and their log-density (B, n).
+
+        A proposal shares its draws with a broad one, and both weigh by the density of the mixture: what it never draws
+        would otherwise be missing from the normaliser. A reference is what it is.
+        """
+        X = self.X[rows.cpu().numpy()]
+        n_broad = round(defensive * self.n) if hasattr(self.proposal, "log_prob") else 0
+        codes, log_r = draw_own(self.proposal, X, max(1, self.n - n_broad), self.rng, target)
+        if n_broad:
+            device = broad.base.device
+            theta = broad.base.expand(len(codes), -1)
+            noise = torch.from_numpy(self.rng.random((len(codes), n_broad, codes.shape[2] + 1))).float()
+            codes = torch.cat([codes, broad.draw(theta, noise.to(device))[0].cpu()], 1)
+            Y = target.decode(codes.numpy())
+            own = torch.from_numpy(np.asarray(self.proposal.log_prob(X, Y), dtype=np.float32))
+            share = math.log(n_broad / codes.shape[1])
+            log_r = torch.logaddexp(
+                own + math.log1p(-math.exp(share)), broad.log_density(theta, codes.to(device)).cpu().float() + share
+            )
         return codes.to(rows.device), log_r.to(rows.device)
 
 
