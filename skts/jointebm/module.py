@@ -22,7 +22,7 @@ from skts.jointebm.spaces import Space
 
 __all__ = ["JointEBM", "LogPartition"]
 
-_ROUGH_DRAWS = 256  # evenly spread ones: twice as many bring little
+_ROUGH_DRAWS = 256
 
 
 class LogPartition(nn.Module):
