@@ -1,5 +1,6 @@
 """FlowMapSimulator: learned coordinates and a hierarchy of flow maps."""
 
 from skts.flowmap.estimator import FlowMapSimulator
+from skts.flowmap.steppers import Stepper
 
-__all__ = ["FlowMapSimulator"]
+__all__ = ["FlowMapSimulator", "Stepper"]

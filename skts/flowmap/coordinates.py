@@ -1,13 +1,16 @@
-"""Latent coordinates: scaled states as they are, their principal components, or an autoencoder's."""
+"""Latent coordinates: scaled states as they are, their principal components, an autoencoder's, or the user's own."""
 
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
+from sklearn.base import clone
 from torch import Tensor, nn
 
-__all__ = ["Autoencoder", "Coordinates", "LinearCoordinates", "enough_components"]
+from skts.errors import ParameterError
+from skts.flowmap.correction import correction
+
+__all__ = ["Autoencoder", "Coordinates", "LinearCoordinates", "OwnCoordinates", "enough_components"]
 
 _LEFT_OUT = 0.05  # variance that "auto" components may lose in a linear projection
 
@@ -26,8 +29,8 @@ class Coordinates(nn.Module):
         self.register_buffer("center", torch.zeros(n_features))
         self.register_buffer("scale", torch.ones(n_features))
 
-    def fit_scale(self, rows: Tensor, common: bool) -> None:
-        """Center and scale of the training rows (n, d); one for all features of a field (``common``)."""
+    def start(self, rows: Tensor, common: bool) -> None:
+        """Center and scale of the training rows (n, d), one for all features of a field (``common``); closed forms."""
         spread = rows.std(correction=0) if common else rows.std(0, correction=0)
         center = rows.mean() if common else rows.mean(0)
         tiny = 1e-9 * rows.abs().max().clamp_min(1e-30)
@@ -60,8 +63,9 @@ class LinearCoordinates(Coordinates):
         super().__init__(n_features)
         self.register_buffer("basis", torch.eye(n_features, n_components))
 
-    def fit_basis(self, rows: Tensor) -> None:
+    def start(self, rows: Tensor, common: bool) -> None:
         """The leading right singular vectors of scaled training rows."""
+        super().start(rows, common)
         z = self.scaled(rows).double()
         _, vectors = torch.linalg.eigh(z.T @ z)
         basis = vectors.flip(1)[:, : self.basis.shape[1]]
@@ -75,8 +79,8 @@ class LinearCoordinates(Coordinates):
         return super().decode(z @ self.basis.T)
 
 
-class Autoencoder(Coordinates):
-    """A multilayer perceptron to the coordinates, and its mirror image back.
+class Autoencoder(LinearCoordinates):
+    """Principal components, and networks that correct them on both ways; untrained it is the projection.
 
     Parameters
     ----------
@@ -87,27 +91,54 @@ class Autoencoder(Coordinates):
     """
 
     def __init__(self, n_features: int, n_components: int, hidden: tuple[int, ...]) -> None:
-        super().__init__(n_features)
-        self.encoder = _mlp([n_features, *hidden, n_components])
-        self.decoder = _mlp([n_components, *reversed(hidden), n_features])
+        super().__init__(n_features, n_components)
+        self.encoder = correction([n_features, *hidden, n_components], nn.SiLU)
+        self.decoder = correction([n_components, *reversed(hidden), n_features], nn.SiLU)
 
     def encode(self, x: Tensor) -> Tensor:  # noqa: D102
-        return self.encoder(self.scaled(x))
+        return super().encode(x) + self.encoder(self.scaled(x))
 
     def decode(self, z: Tensor) -> Tensor:  # noqa: D102
-        return super().decode(self.decoder(z))
+        return super().decode(z) + self.scale * self.decoder(z)
 
-    def reconstruction_loss(self, x: Tensor) -> Tensor:  # (B,)
+    def reconstruction_loss(self, x: Tensor) -> Tensor:  # (B, d) -> (B,)
         """Mean squared error in scaled units."""
-        scaled = self.scaled(x)
-        return (self.decoder(self.encoder(scaled)) - scaled).square().mean(-1)
+        return ((self.decode(self.encode(x)) - x) / self.scale).square().mean(-1)
 
 
-def _mlp(widths: list[int]) -> nn.Sequential:
-    layers: list[Any] = []
-    for a, b in pairwise(widths):
-        layers += [nn.Linear(a, b), nn.GELU()]
-    return nn.Sequential(*layers[:-1])
+class OwnCoordinates(Coordinates):
+    """A scikit-learn transformer with ``inverse_transform``, cloned and fitted on the states as they are.
+
+    Parameters
+    ----------
+    n_features : int
+        d.
+    transformer : object
+        The user's.
+    """
+
+    def __init__(self, n_features: int, transformer: Any) -> None:
+        super().__init__(n_features)
+        self.transformer = clone(transformer)
+
+    def start(self, rows: Tensor, common: bool) -> None:
+        """Fit the transformer."""
+        super().start(rows, common)
+        self.transformer.fit(rows.double().cpu().numpy())
+
+    def encode(self, x: Tensor) -> Tensor:  # noqa: D102
+        return self._through(self.transformer.transform, x)
+
+    def decode(self, z: Tensor) -> Tensor:  # noqa: D102
+        return self._through(self.transformer.inverse_transform, z)
+
+    @staticmethod
+    def _through(call: Any, rows: Tensor) -> Tensor:
+        found = np.asarray(call(rows.detach().double().cpu().numpy()))
+        if found.ndim != 2 or len(found) != len(rows):
+            got = f"shape {found.shape} from {call.__qualname__} for {len(rows)} rows"
+            raise ParameterError("coordinates that map (n, d) to (n, z) and back", got, "Correct the transformer.")
+        return torch.from_numpy(found).to(rows)
 
 
 def enough_components(scaled: np.ndarray) -> int:

@@ -7,32 +7,35 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor, nn
+from torch import nn
 
 from skts.base import TorchEstimatorMixin
 from skts.engine import ArrayBatches, FitRun
-from skts.errors import InputError, ParameterError
-from skts.flowmap.coordinates import Autoencoder, LinearCoordinates, enough_components
+from skts.errors import InputError
+from skts.flowmap.choices import (
+    STEPPERS,
+    check_stepper,
+    coordinates_for,
+    kinds_for,
+    n_components_for,
+    named,
+    one_or_all,
+    steps_for,
+)
+from skts.flowmap.coordinates import OwnCoordinates
 from skts.flowmap.module import FlowMap
+from skts.flowmap.online import as_arrays, as_pieces, kept_pieces, update
 from skts.flowmap.queries import SimulatorQueries
-from skts.flowmap.selection import SELECTIONS, select_steps
-from skts.flowmap.simulation import POLICIES, Simulation
-from skts.flowmap.steppers import QuadraticODE, log_spaced_steps, rollout_loss
-from skts.flowmap.trajectories import StepWindows, as_inputs, as_trajectories, split_at_gaps, split_trajectories
+from skts.flowmap.resampling import as_times, resampled
+from skts.flowmap.selection import SELECTIONS
+from skts.flowmap.simulation import POLICIES
+from skts.flowmap.training import Pieces, Recipe, Training
+from skts.flowmap.trajectories import as_inputs, as_trajectories, split_at_gaps, split_trajectories
 from skts.validation import check_options, check_table
 
 __all__ = ["FlowMapSimulator"]
-
-_LEAST_MOVE, _MOST_MOVE = 0.08, 0.8  # how far a state moves in a step of "pow2", in spreads of the data
-_MOST_STEPPERS = 5
-_BATCHES = 100  # of an epoch: windows are drawn at random, so that an epoch costs the same for few rows and for many
-_AE_EPOCHS = 3  # epochs of the autoencoder for each of a stepper
-_MARGIN = 1.2  # how far beyond training data a state may lie before it is flagged
-_JUDGED = 48  # held-out windows on which step sizes are judged
-
-Pieces = list[tuple[Tensor, Tensor]]
 
 
 class FlowMapSimulator(
@@ -48,33 +51,40 @@ class FlowMapSimulator(
     ----------
     dt : float, default=1.0
         Time between samples.
-    coordinates : {"auto", "identity", "pca", "autoencoder"}, default="auto"
-        Latent coordinates. "auto" is "identity" for ``stepper="fno1d"``, "pca" for "opinf", else "autoencoder", or
-        "identity" up to four features.
+    coordinates : {"auto", "identity", "pca", "autoencoder"} or transformer, default="auto"
+        Latent coordinates; any scikit-learn transformer with ``inverse_transform`` is cloned and used. "auto" is
+        "identity" for ``stepper="fno1d"`` and up to four features, else "pca" for "opinf", else "autoencoder".
     n_components : int or "auto", default="auto"
         Latent coordinates; "auto" takes as many as leave 5 % of the variance in a linear projection.
-    stepper : {"resmlp", "fno1d", "opinf"}, default="resmlp"
-        Flow maps: residual networks; a Fourier neural operator, for periodic fields on an even grid; a quadratic
-        differential equation by regularised least squares, for clean data.
+    stepper : {"resmlp", "fno1d", "opinf", "auto"}, subclass of Stepper, or dict, default="resmlp"
+        Flow maps: a polynomial with a residual network; a Fourier neural operator, for periodic fields on an even grid;
+        a quadratic differential equation by least squares, for clean data; "auto" trains all and keeps the best on
+        held-out trajectories. A dict gives each step size its own, among them solvers ``solver(x, dt, n)``.
     step_sizes : "pow2" or sequence of int, default="pow2"
-        Steps in samples; "pow2" are the powers of two in which a state moves by 8 to 80 percent of the data's spread,
+        Steps in samples; "pow2" are the powers of two in which a state moves by 5 to 80 percent of the data's spread,
         five at the most: shorter ones cost more than they add, longer ones of a chaotic system cannot be learned.
     n_forward : int, default=5
-        Steps of the training loss on the stepper's own output.
+        Steps of the training loss on the stepper's own output, for every tenth window; the others teach one step.
     noise_std : float, default=0.01
-        Isotropic noise on the start of training windows, in root mean squares of the latent state; it keeps rollouts
-        from running away.
+        Isotropic noise on the start of every tenth training window, in root mean squares of the latent state; it keeps
+        rollouts from running away.
+    n_ensemble : int, default=1
+        Flow maps for each chosen step size; their mean is the model, their spread its uncertainty (``return_std``).
     selection : {"range", "greedy", "none"}, default="range"
-        Which step sizes are kept, by rollouts of held-out trajectories.
+        Which step sizes are kept, by rollouts of held-out trajectories. But for "none", all are trained for a quarter
+        of the epochs, and what is left is spent on those that are kept.
     on_divergence : {"warn", "raise", "clip", "reproject", "fallback", "nan"}, default="warn"
         What ``simulate`` does with a state beyond what training has shown: say so, stop, move it back to the edge,
         decode and encode it, ask ``solver``, or give NaN.
     solver : callable or None, default=None
         ``solver(x, dt, n)`` for states (n_traj, d) gives (n_traj, n + 1, d); for "fallback".
     module_kwargs : dict or None, default=None
-        Rare settings: hidden (widths, (200, 200, 200)), ridge (of "opinf", 1e-6), n_batches (of an epoch, 100).
+        Rare settings: hidden (widths, (200, 200, 200)), ridge (of "opinf", 1e-6), n_batches (of an epoch, 100),
+        joint_epochs (in which all parts are trained together at the end, 0), augment (``augment(windows, rng)`` gives
+        windows (n, m, d) that could have been seen as well), invariant (``invariant(states)``, a number that a
+        trajectory keeps; its drift is watched), n_replay (rows that ``partial_fit`` remembers, 5000).
     max_epochs : int, default=8
-        Epochs of 100 batches for each stepper at the most, three times as many for the autoencoder.
+        Epochs of 100 batches for each step size at the most, twice as many for the autoencoder.
     batch_size : int, default=256
         Windows of one step.
     lr : float, default=0.003
@@ -102,18 +112,24 @@ class FlowMapSimulator(
 
     Attributes
     ----------
+    stepper_ : str, class or dict
+        Flow maps in use.
     step_sizes_ : list of int
         Steps that were trained.
     selected_steps_ : list of int
         Steps that ``simulate`` uses.
     selection_errors_ : dict of str to float
         Held-out error of every set of steps that was tried: mean over time of the normalised error, clipped at 1.
-    coordinates_ : str
+    coordinates_ : str or transformer
         Kind of coordinates in use.
     n_components_ : int
         Number of latent coordinates.
     n_context_ : int
         Number of controls and parameters.
+    replay_ : dict of str to list
+        Earlier trajectories that ``partial_fit`` trains with ("train") and judges by ("valid").
+    n_rollbacks_ : int
+        Updates that were undone.
     module_ : FlowMap
         The model.
     history_ : list of dict
@@ -131,13 +147,13 @@ class FlowMapSimulator(
 
     Notes
     -----
-    Coordinates are learned first, then one flow map :math:`z_{t+s} = N_s(z_t)` for each step size s, each by the error
-    of ``n_forward`` steps on its own output from random windows. In a simulation the largest steps come first, for all
-    trajectories at once; smaller ones start from every state that is known and never overwrite one; times between are
-    interpolated by cubic Hermite polynomials.
+    Coordinates are learned first, then one flow map :math:`z_{t+s} = N_s(z_t)` for each step size s, from random
+    windows. In a simulation the largest steps come first, for all trajectories at once; smaller ones start from every
+    state that is known and never overwrite one; times between are interpolated by cubic Hermite polynomials.
 
-    Here and not in the papers: random windows, normalised increments, noise, other flow maps than residual networks,
-    selection by a clipped error (a mean square saturates), monitors.
+    Here and not in the papers: closed forms (principal components under the autoencoder, a polynomial under the
+    network, and its last layer by least squares at the end), pilots, random windows, noise, other flow maps than
+    residual networks, selection by a clipped error (a mean square saturates), monitors.
 
     References
     ----------
@@ -160,12 +176,16 @@ class FlowMapSimulator(
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "dt": [Interval(Real, 0, None, closed="neither")],
-        "coordinates": [StrOptions({"auto", "identity", "pca", "autoencoder"})],
+        "coordinates": [
+            StrOptions({"auto", "identity", "pca", "autoencoder"}),
+            HasMethods(["fit", "inverse_transform"]),
+        ],
         "n_components": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
-        "stepper": [StrOptions({"resmlp", "fno1d", "opinf"})],
+        "stepper": [StrOptions({"auto", *STEPPERS}), dict, callable],
         "step_sizes": [StrOptions({"pow2"}), "array-like"],
         "n_forward": [Interval(Integral, 1, None, closed="left")],
         "noise_std": [Interval(Real, 0, None, closed="left")],
+        "n_ensemble": [Interval(Integral, 1, None, closed="left")],
         "selection": [StrOptions(set(SELECTIONS))],
         "on_divergence": [StrOptions(set(POLICIES))],
         "solver": [callable, None],
@@ -175,12 +195,13 @@ class FlowMapSimulator(
     def __init__(
         self,
         dt: float = 1.0,
-        coordinates: str = "auto",
+        coordinates: Any = "auto",
         n_components: Any = "auto",
-        stepper: str = "resmlp",
+        stepper: Any = "resmlp",
         step_sizes: Any = "pow2",
         n_forward: int = 5,
         noise_std: float = 0.01,
+        n_ensemble: int = 1,
         selection: str = "range",
         on_divergence: str = "warn",
         solver: Callable[..., Any] | None = None,
@@ -205,6 +226,7 @@ class FlowMapSimulator(
         self.step_sizes = step_sizes
         self.n_forward = n_forward
         self.noise_std = noise_std
+        self.n_ensemble = n_ensemble
         self.selection = selection
         self.on_divergence = on_divergence
         self.solver = solver
@@ -224,7 +246,7 @@ class FlowMapSimulator(
 
     _n_stages = None  # coordinates, and as many steppers as there are step sizes
 
-    def fit(self, X: Any, y: Any = None, *, u: Any = None, params: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None, *, times: Any = None, u: Any = None, params: Any = None) -> Self:
         """Learn coordinates and flow maps.
 
         Parameters
@@ -233,6 +255,9 @@ class FlowMapSimulator(
             Trajectories, ``dt`` apart; two dimensions are one trajectory. NaN rows split a trajectory.
         y : ignored
             There for scikit-learn's pipelines.
+        times : array of shape (n_times,), or list of arrays (n_times_i,), optional
+            When samples were taken, where that was not every ``dt``: they are brought to ``dt`` by cubic splines, and
+            split at gaps of more than four steps.
         u : array of shape (n_traj, n_times, du), or list of arrays (n_times_i, du), optional
             Controls, constant from one sample to the next.
         params : array of shape (n_traj, dp), optional
@@ -248,28 +273,68 @@ class FlowMapSimulator(
         InputError, InputTypeError
             If the trajectories cannot be used, or are shorter than the largest step.
         """
-        return self._fit_torch(X, None, u, params)
+        return self._fit_torch(X, None, times, u, params)
+
+    def partial_fit(self, X: Any, y: Any = None, *, times: Any = None, u: Any = None, params: Any = None) -> Self:
+        """Learn on from new trajectories without forgetting the earlier ones.
+
+        Flow maps are trained on, half from the new trajectories and half from earlier ones that were kept; coordinates
+        and step sizes stay. An update by which the held-out error of earlier trajectories rises by more than a tenth,
+        or that of the new ones does not fall, is undone with a warning.
+
+        Parameters
+        ----------
+        X, times, u, params
+            As in ``fit``, which the first call is.
+        y : ignored
+            There for scikit-learn's pipelines.
+
+        Returns
+        -------
+        FlowMapSimulator
+            The estimator itself.
+
+        Raises
+        ------
+        InputError, InputTypeError
+            If the trajectories cannot be used.
+        """
+        if not hasattr(self, "module_"):
+            return self.fit(X, y, times=times, u=u, params=params)
+        return self._fit_torch(X, None, times, u, params, True, start_from=self.module_.state_dict())
 
     # ---- describe, build, train, finalise -----------------------------------------------------------------------
 
-    def _describe(self, X: Any, y: Any, u: Any, params: Any) -> ArrayBatches:
-        trajectories = self._trajectories(X, reset=True)
-        pieces = self._pieces_of(trajectories, u, params)
-        self.n_context_ = pieces[0][1].shape[1]
-        self.coordinates_ = self._kind_of_coordinates()
-        self.step_sizes_ = self._steps([states for states, _ in pieces])
-        self.n_components_ = self._components(np.concatenate([states for states, _ in pieces]))
+    def _describe(self, X: Any, y: Any, times: Any, u: Any, params: Any, update: bool = False) -> ArrayBatches:
+        check_stepper(self.stepper)
+        trajectories = self._trajectories(X, reset=not update)
+        pieces = self._pieces_of(trajectories, times, u, params)
+        n_context = pieces[0][1].shape[1]
         self._data = [tuple(torch.from_numpy(a).float() for a in piece) for piece in pieces]
-        self.module_config_ = {
+        self._updating = update
+        if update and n_context != self.n_context_:
+            raise InputError(f"the {self.n_context_} controls and parameters of fit", f"{n_context}", "Pass the same.")
+        if not update:
+            self.n_context_ = n_context
+            go_on = self.warm_start and hasattr(self, "stepper_")
+            kinds = [self.stepper_] if go_on else kinds_for(self.stepper, self.n_features_in_)
+            self._configs = [self._config(kind, [states for states, _ in pieces]) for kind in kinds]
+            self.module_config_ = self._configs[0]
+        return ArrayBatches.of(torch.cat([states for states, _ in self._data]))
+
+    def _config(self, kind: Any, pieces: list[np.ndarray]) -> dict[str, Any]:
+        coordinates = coordinates_for(self.coordinates, kind, self.n_features_in_)
+        steppers = steps_for(self.step_sizes, kind, pieces, self.n_forward)
+        return {
             "n_features": self.n_features_in_,
-            "n_components": self.n_components_,
+            "n_components": n_components_for(self.n_components, coordinates, np.concatenate(pieces)),
             "n_context": self.n_context_,
-            "coordinates": self.coordinates_,
-            "steppers": {str(step): self.stepper for step in self.step_sizes_},
+            "coordinates": coordinates,
+            "steppers": steppers,
+            "n_members": self.n_ensemble,
             "dt": float(self.dt),
             "hidden": tuple(self._rare("hidden", (200, 200, 200))),
         }
-        return ArrayBatches.of(torch.cat([states for states, _ in self._data]))
 
     def _rare(self, key: str, default: Any) -> Any:
         return check_options(self.module_kwargs, _RARE, "module_kwargs").get(key, default)
@@ -283,142 +348,93 @@ class FlowMapSimulator(
         self.n_features_in_ = trajectories[0].shape[1]
         return trajectories
 
-    def _pieces_of(self, trajectories: list[np.ndarray], u: Any, params: Any) -> list[tuple[np.ndarray, np.ndarray]]:
+    def _pieces_of(
+        self, trajectories: list[np.ndarray], times: Any, u: Any, params: Any
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """States and what stands beside them, without gaps, ``dt`` apart."""
+        when = as_times(times, trajectories)
         beside = [rows for rows in (as_inputs(u, trajectories, "u"), as_inputs(params, trajectories, "params")) if rows]
-        pieces = []
+        pieces: list[Any] = []
         for number, states in enumerate(trajectories):
             context = np.concatenate([rows[number] for rows in beside], 1) if beside else np.zeros((len(states), 0))
-            pieces += [piece for piece in split_at_gaps(states, context) if len(piece[0]) > 1]
+            if when is None:
+                pieces += [piece for piece in split_at_gaps(states, context) if len(piece[0]) > 1]
+            else:
+                pieces += resampled(states, context, when[number], self.dt)
         if not pieces:
             raise InputError("a trajectory of at least two samples without NaN", "none", "Pass longer records.")
         return pieces
 
-    def _kind_of_coordinates(self) -> str:
-        if self.coordinates != "auto":
-            return self.coordinates
-        if self.stepper == "fno1d":
-            return "identity"
-        few = self.n_features_in_ <= 4
-        return "identity" if few else "pca" if self.stepper == "opinf" else "autoencoder"
-
-    def _components(self, rows: np.ndarray) -> int:
-        if self.coordinates_ == "identity":
-            return self.n_features_in_
-        if self.n_components != "auto":
-            if self.n_components > self.n_features_in_:
-                raise ParameterError(
-                    f"n_components of at most {self.n_features_in_} features", f"{self.n_components}", "Lower it."
-                )
-            return int(self.n_components)
-        spread = rows.std(0)
-        return enough_components((rows - rows.mean(0)) / np.where(spread > 0, spread, 1))
-
-    def _steps(self, pieces: list[np.ndarray]) -> list[int]:
-        """Step sizes of which at least one window fits into the longest piece."""
-        longest = max(map(len, pieces))
-        if isinstance(self.step_sizes, str):
-            steps = log_spaced_steps(max(1, (longest - 1) // self.n_forward))
-            moves = [_movement(pieces, step) for step in steps]
-            useful = [s for s, move in zip(steps, moves, strict=True) if _LEAST_MOVE <= move <= _MOST_MOVE]
-            return useful[:_MOST_STEPPERS] or steps[: max(1, sum(move < _LEAST_MOVE for move in moves))][-1:]
-        steps = [int(s) for s in self.step_sizes]
-        if not steps or min(steps) < 1 or sorted(set(steps)) != steps or steps != list(self.step_sizes):
-            raise ParameterError("increasing whole step sizes of at least 1", f"{self.step_sizes!r}", "Pass [1, 2, 4].")
-        if steps[-1] > longest - 1:
-            got = f"a step of {steps[-1]} samples for trajectories of at most {longest}"
-            raise InputError("steps that fit into the trajectories", got, "Drop it, or pass longer trajectories.")
-        return steps
-
     def _build(self, **config: Any) -> nn.Module:
         return FlowMap(**config)
 
+    def _recipe(self) -> Recipe:
+        return Recipe(
+            max_epochs=self.max_epochs,
+            n_batches=self._rare("n_batches", 100),
+            batch_size=self.batch_size,
+            n_forward=self.n_forward,
+            noise_std=self.noise_std,
+            selection=self.selection,
+            ridge=self._rare("ridge", 1e-6),
+            joint_epochs=self._rare("joint_epochs", 0),
+            augment=self._rare("augment", None),
+            invariant=self._rare("invariant", None),
+        )
+
     def _train(self, run: FitRun, module: FlowMap, batches: ArrayBatches) -> None:
         generator = torch.Generator().manual_seed(run.settings.seed)
-        train, valid = split_trajectories(self._data, self.validation_fraction, generator)
+        split = split_trajectories(self._data, self.validation_fraction, generator)
         module.cpu()  # windows are small: what costs is the number of steps, and they are the device's
-        self._train_coordinates(run, module, train, valid)
-        latent = [[(module.coordinates.encode(x).detach(), c) for x, c in part] for part in (train, valid)]
-        self._learn_range(module, train, latent[0])
-        for step in self.step_sizes_:
-            self._train_stepper(run, module, step, *latent)
-        self._select(module, valid or train)
+        if self._updating:
+            self._train_on(run, module, split)
+        else:
+            self._train_anew(run, module, split)
 
-    def _train_coordinates(self, run: FitRun, module: FlowMap, train: Pieces, valid: Pieces) -> None:
-        coordinates, rows = module.coordinates, torch.cat([states for states, _ in train])
-        coordinates.fit_scale(rows, common=self.stepper == "fno1d")
-        if isinstance(coordinates, LinearCoordinates):
-            coordinates.fit_basis(rows)
-        if not isinstance(coordinates, Autoencoder):
-            return
-        windows = StepWindows.of(train, 1, 0, self._rare("n_batches", _BATCHES) * self.batch_size)
-        judged = StepWindows.of(valid, 1, 0).thinned(4096) if valid else None
-        run.train(
-            coordinates,
-            windows,
-            lambda net, states, _: net.reconstruction_loss(states[:, 0]),
-            valid=judged,
-            stage="coordinates",
-            max_epochs=_AE_EPOCHS * self.max_epochs,
-        )
+    def _train_anew(self, run: FitRun, module: FlowMap, split: tuple[Pieces, Pieces]) -> None:
+        """Every stepper that is to be tried; the one with the best held-out rollouts stays."""
+        best = float("inf")
+        for number, config in enumerate(self._configs):
+            model = module if not number else self._build(**config)
+            name = f"{named(one_or_all(config['steppers']))}: " if len(self._configs) > 1 else ""
+            training = Training(run, model, *split, self._recipe(), name)
+            self._chosen = self.__dict__.get("_chosen", (model, config, training))
+            error = training.all_stages()
+            if number == 0 or error < best:
+                best, self._chosen = error, (model, config, training)
+        self._keep(*split, ([], []), run.settings.seed)
 
-    def _learn_range(self, module: FlowMap, train: Pieces, latent: Pieces) -> None:
-        rows, z = torch.cat([x for x, _ in train]), torch.cat([z for z, _ in latent])
-        keep = torch.linspace(0, len(rows) - 1, min(len(rows), 20_000)).long()
-        with torch.no_grad():
-            module.learn_range(rows[keep], z[keep], _MARGIN)
-            module.noise.copy_(self.noise_std * (z - z.mean(0)).square().mean().sqrt())
+    def _train_on(self, run: FitRun, module: FlowMap, split: tuple[Pieces, Pieces]) -> None:
+        if isinstance(module.coordinates, OwnCoordinates):
+            module.coordinates = self.module_.coordinates
+        old = tuple(as_pieces(self.replay_[part]) for part in ("train", "valid"))
+        run.history = list(self.history_)
+        if not update(run, module, old, split, self._recipe(), self.selected_steps_):
+            self.n_rollbacks_ += 1
+        else:
+            self._keep(*split, old, run.settings.seed)
 
-    def _train_stepper(self, run: FitRun, module: FlowMap, step: int, train: Pieces, valid: Pieces) -> None:
-        stepper = module.steppers[str(step)]
-        if isinstance(stepper, QuadraticODE):
-            stepper.fit(train, self._rare("ridge", 1e-6))
-            return
-        longest = max(len(z) for z, _ in train)
-        n_forward = min(self.n_forward, max(1, (longest - 1) // step))
-        windows = StepWindows.of(train, step, n_forward, self._rare("n_batches", _BATCHES) * self.batch_size)
-        if not len(windows.starts):
-            return
-        first = windows.thinned(20_000)
-        states, _ = first.take(torch.arange(len(first)))
-        stepper.fit_scale(states[:, 0], states[:, 1] - states[:, 0])
-        judged = StepWindows.of(valid, step, n_forward).thinned(2048) if valid else None
-        noise = float(module.noise)
-        run.train(
-            stepper,
-            windows,
-            lambda net, states, context: rollout_loss(net, states, context, noise),
-            valid=judged if judged is not None and len(judged) else None,
-            stage=f"step {step}",
-        )
-
-    def _select(self, module: FlowMap, pieces: Pieces) -> None:
-        """Keep the steps whose rollouts from held-out states are best."""
-        longest = max(len(states) for states, _ in pieces)
-        horizon = max(1, min(longest - 1, 10 * max(self.step_sizes_)))
-        windows = StepWindows.of(pieces, 1, horizon).thinned(_JUDGED)
-        if not len(windows):
-            self.selected_steps_, self.selection_errors_ = list(self.step_sizes_), {}
-            return
-        states, context = windows.take(torch.arange(len(windows)))
-        unit = torch.cat([x for x, _ in pieces]).std(0, correction=0).square().mean().sqrt().clamp_min(1e-12)
-        summed = torch.cat([torch.zeros_like(context[:, :1]), context.cumsum(1)], 1)
-
-        @torch.no_grad()
-        def error(steps: list[int]) -> float:
-            simulation = Simulation(module.eval(), steps, "clip", None, self.dt)
-            found, _ = simulation.run(states[:, 0], torch.arange(horizon + 1), summed)
-            gap = (found - states).square().mean(-1).sqrt() / unit
-            return float(torch.nan_to_num(gap, 1.0).clamp_max(1.0).mean())
-
-        candidates = [s for s in self.step_sizes_ if s <= horizon] or self.step_sizes_[:1]
-        self.selected_steps_, self.selection_errors_ = select_steps(candidates, error, self.selection)
+    def _keep(self, train: Pieces, valid: Pieces, old: tuple[Pieces, Pieces], seed: int) -> None:
+        """What an update will replay."""
+        n, rng = self._rare("n_replay", 5000), np.random.default_rng(seed)
+        self.replay_ = {
+            "train": as_arrays(kept_pieces(old[0], train, n, rng)),
+            "valid": as_arrays(kept_pieces(old[1], valid, n // 2, rng)),
+        }
 
     def _finalise(self, run: FitRun, module: nn.Module, *args: Any) -> None:
+        if not self._updating:
+            module, config, training = self._chosen
+            self.module_config_ = config
+            self.stepper_ = one_or_all(config["steppers"])
+            self.coordinates_, self.n_components_ = config["coordinates"], config["n_components"]
+            self.step_sizes_ = [int(step) for step in config["steppers"]]
+            self.selected_steps_, self.selection_errors_ = training.selected, training.tried
+            self.n_rollbacks_ = 0
         module.to(run.settings.device)
-        super()._finalise(run, module, *args)
-        self.__dict__.pop("_data", None)
-        if not hasattr(self, "selected_steps_") or not set(self.selected_steps_) <= set(self.step_sizes_):
-            self.selected_steps_, self.selection_errors_ = list(self.step_sizes_), {}
+        super()._finalise(run, module.eval(), *args)
+        for name in ("_data", "_configs", "_chosen", "_updating"):
+            self.__dict__.pop(name, None)
 
     # ---- a transformer: scikit-learn wraps transform for set_output only where the class itself has it ---------------
 
@@ -479,11 +495,8 @@ _RARE: dict[str, list[Any]] = {
     "hidden": [tuple, list],
     "ridge": [Interval(Real, 0, None, closed="left")],
     "n_batches": [Interval(Integral, 1, None, closed="left")],
+    "joint_epochs": [Interval(Integral, 0, None, closed="left")],
+    "n_replay": [Interval(Integral, 0, None, closed="left")],
+    "augment": [callable, None],
+    "invariant": [callable, None],
 }
-
-
-def _movement(pieces: list[np.ndarray], step: int) -> float:
-    """Root mean square of what a state changes in a step, over the spread of all states."""
-    moved = [np.square(p[step:] - p[:-step]).sum(1) for p in pieces if len(p) > step]
-    spread = np.concatenate(pieces).var(0).sum()
-    return float(np.sqrt(np.concatenate(moved).mean() / max(spread, 1e-300))) if moved else np.inf

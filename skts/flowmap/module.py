@@ -2,14 +2,17 @@ r"""The model: coordinates, and one flow map for each step size.
 
 .. math::
 
-    z = \operatorname{enc}(x), \qquad z_{t+s} = N_s(z_t, c), \qquad x_{t+s} = \operatorname{dec}(z_{t+s})
+    z = \operatorname{enc}(x), \qquad z_{t+s} = \frac 1 M \sum_m N_s^m(z_t, c), \qquad
+    x_{t+s} = \operatorname{dec}(z_{t+s})
 """
 
 import torch
 from torch import Tensor, nn
 
-from skts.flowmap.coordinates import Autoencoder, Coordinates, LinearCoordinates
-from skts.flowmap.steppers import FNO1d, QuadraticODE, ResMLP, Stepper
+from skts.flowmap.coordinates import Autoencoder, Coordinates, LinearCoordinates, OwnCoordinates
+from skts.flowmap.quadratic import QuadraticODE
+from skts.flowmap.solving import solved
+from skts.flowmap.steppers import FNO1d, ResMLP, Stepper
 
 __all__ = ["FlowMap"]
 
@@ -21,10 +24,12 @@ class FlowMap(nn.Module):
     ----------
     n_features, n_components, n_context : int
         d, z and c.
-    coordinates : {"identity", "pca", "autoencoder"}
+    coordinates : {"identity", "pca", "autoencoder"} or transformer
         Kind of coordinates.
-    steppers : dict of str to str
-        Step size to "resmlp", "fno1d" or "opinf".
+    steppers : dict of str to str, class or callable
+        Step size to "resmlp", "fno1d", "opinf", a subclass of :class:`Stepper`, or a solver of the user's own.
+    n_members : int
+        M, flow maps for each step size; their mean is the model.
     dt : float
         Time between samples.
     hidden : sequence of int
@@ -36,25 +41,38 @@ class FlowMap(nn.Module):
         n_features: int,
         n_components: int,
         n_context: int,
-        coordinates: str,
-        steppers: dict[str, str],
+        coordinates: object,
+        steppers: dict[str, object],
+        n_members: int,
         dt: float,
         hidden: tuple[int, ...],
     ) -> None:
         super().__init__()
+        self.dt = dt
         self.coordinates = _coordinates(coordinates, n_features, n_components, hidden)
-        self.steppers = nn.ModuleDict(
-            {step: _stepper(kind, int(step), n_components, n_context, dt, hidden) for step, kind in steppers.items()}
+        self.solvers = {step: kind for step, kind in steppers.items() if not isinstance(kind, str | type)}
+        learned = {step: kind for step, kind in steppers.items() if step not in self.solvers}
+        self.members = nn.ModuleList(
+            nn.ModuleDict(
+                {s: _stepper(kind, int(s), n_components, n_context, dt, hidden) for s, kind in learned.items()}
+            )
+            for _ in range(n_members)
         )
         self.register_buffer("latent_center", torch.zeros(n_components))
         self.register_buffer("whitening", torch.eye(n_components))
         self.register_buffer("farthest", torch.full((), torch.inf))  # norm of a whitened state that is still known
         self.register_buffer("worst_cycle", torch.full((), torch.inf))  # error of decoding and encoding, scaled units
+        self.register_buffer("worst_drift", torch.full((), torch.inf))  # of the user's invariant along a trajectory
         self.register_buffer("noise", torch.zeros(()))  # standard deviation of the training noise, latent units
 
-    def step(self, size: int, z: Tensor, c: Tensor) -> Tensor:  # (B, z), (B, c) -> (B, z)
-        """The state ``size`` samples later."""
-        return self.steppers[str(size)](z, c)
+    def step(self, size: int, z: Tensor, c: Tensor, member: int | None = None) -> Tensor:  # (B, z), (B, c) -> (B, z)
+        """The state ``size`` samples later, by all members or by one."""
+        key = str(size)
+        if key in self.solvers:
+            return solved(self.solvers[key], self.coordinates, z, self.dt, size)
+        if member is not None:
+            return self.members[member][key](z, c)
+        return sum(steppers[key](z, c) for steppers in self.members) / len(self.members)
 
     def distance(self, z: Tensor) -> Tensor:  # (..., z) -> (...)
         """How far a state lies from the training data: Mahalanobis distance over the largest that was known."""
@@ -84,13 +102,17 @@ class FlowMap(nn.Module):
         self.worst_cycle.copy_(margin * self.cycle_error(x).quantile(0.999).clamp_min(1e-4))
 
 
-def _coordinates(kind: str, d: int, z: int, hidden: tuple[int, ...]) -> Coordinates:
+def _coordinates(kind: object, d: int, z: int, hidden: tuple[int, ...]) -> Coordinates:
     if kind == "autoencoder":
         return Autoencoder(d, z, hidden)
-    return LinearCoordinates(d, z) if kind == "pca" else Coordinates(d)
+    if isinstance(kind, str):
+        return LinearCoordinates(d, z) if kind == "pca" else Coordinates(d)
+    return OwnCoordinates(d, kind)
 
 
-def _stepper(kind: str, step: int, z: int, c: int, dt: float, hidden: tuple[int, ...]) -> Stepper:
+def _stepper(kind: object, step: int, z: int, c: int, dt: float, hidden: tuple[int, ...]) -> Stepper:
+    if isinstance(kind, type):
+        return kind(step, z, c)
     if kind == "opinf":
         return QuadraticODE(step, z, c, dt)
     return FNO1d(step, z, c) if kind == "fno1d" else ResMLP(step, z, c, hidden)

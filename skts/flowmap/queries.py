@@ -25,6 +25,7 @@ class SimulatorQueries:
 
     dt: float
     on_divergence: str
+    module_kwargs: dict[str, Any] | None
     solver: Callable[..., Any] | None
     module_: Any
     device_: str
@@ -67,6 +68,7 @@ class SimulatorQueries:
         times: Any = None,
         u: Any = None,
         params: Any = None,
+        return_std: bool = False,
         return_info: bool = False,
     ) -> Any:
         """Simulate trajectories from given states, all at once.
@@ -83,6 +85,8 @@ class SimulatorQueries:
             Controls from each sample to the next, where fit had some.
         params : array-like of shape (n_traj, dp) or (dp,), optional
             Parameters, where fit had some.
+        return_std : bool, default=False
+            Whether to return how far the members of an ensemble are apart.
         return_info : bool, default=False
             Whether to return what the monitors saw as well.
 
@@ -90,15 +94,20 @@ class SimulatorQueries:
         -------
         states : ndarray of shape (n_traj, T + 1, d)
             The start and what follows, float64.
+        std : ndarray of shape (n_traj, T + 1, d)
+            With ``return_std``: root mean square distance of the members, each simulating alone, from the states.
         info : dict of str to ndarray
             With ``return_info``: status ("ok" or "left") and first_flagged (sample, -1 where there is none) and
-            n_flagged of each trajectory, its largest range (above 1 is beyond what training has shown) and
-            scale_disagreement (of one long step with two of half its size, over the increment), and computed_steps.
+            n_flagged of each trajectory, its largest range (above 1 is beyond what training has shown),
+            scale_disagreement (of one long step with two of half its size, over the increment), invariant_drift (over
+            the largest of training), and computed_steps; NaN stands for what there is nothing to judge by.
 
         Raises
         ------
         InputError
             If a start is not finite, times are negative or not increasing, or controls are missing or do not reach far.
+        ParameterError
+            With ``return_std`` and a single member, or "fallback" without a solver.
         DivergenceError
             With ``on_divergence="raise"``.
         """
@@ -108,14 +117,23 @@ class SimulatorQueries:
         context = self._context(len(start), int(np.ceil(wanted.max())), u, params)
         if self.on_divergence == "fallback" and self.solver is None:
             raise ParameterError("a solver for on_divergence='fallback'", "solver=None", "Pass solver=callable.")
-        module = self.module_.cpu() if self.device_ == "cpu" else self.module_
-        device = torch.device(self.device_)
-        simulation = Simulation(module, self.selected_steps_, self.on_divergence, self.solver, self.dt)
+        if return_std and len(self.module_.members) < 2:
+            raise ParameterError("an ensemble for return_std", "n_ensemble=1", "Fit with n_ensemble=3 or more.")
+        tensors = [torch.from_numpy(a).to(self.device_) for a in (start, wanted, context)]
         with torch.no_grad():
-            tensors = (torch.from_numpy(a).to(device) for a in (start, wanted, context))
-            states, info = simulation.run(*tensors)
-        states = states.cpu().double().numpy()
-        return (states, info) if return_info else states
+            states, info = self._simulation().run(*tensors, compare_scales=return_info)
+            found = [states.cpu().double().numpy()]
+            if return_std:
+                alone = range(len(self.module_.members))
+                members = (self._simulation(m, quiet=True).run(*tensors)[0] for m in alone)
+                found.append(sum((s - states).square() for s in members).div(len(alone)).sqrt().cpu().double().numpy())
+        found += [info] if return_info else []
+        return found[0] if len(found) == 1 else tuple(found)
+
+    def _simulation(self, member: int | None = None, quiet: bool = False) -> Simulation:
+        policy = "clip" if quiet and self.on_divergence in ("warn", "raise") else self.on_divergence
+        invariant = None if quiet else (self.module_kwargs or {}).get("invariant")
+        return Simulation(self.module_, self.selected_steps_, policy, self.solver, member, invariant)
 
     def _start(self, x0: Any) -> np.ndarray:
         start = np.asarray(x0, dtype=np.float32)

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skts.errors import DivergenceError, InputError
+from skts.errors import DivergenceError
 from skts.flowmap.hierarchy import compose, hermite
 from skts.flowmap.module import FlowMap
+from skts.flowmap.solving import drift, solved
 
 __all__ = ["POLICIES", "Simulation", "Watch"]
 
@@ -31,13 +32,17 @@ class Watch:
     worst : Tensor of shape (n_traj,)
         Largest distance from the training data, over the largest that was known.
     disagreement : Tensor of shape (n_traj,)
-        Largest gap between one long step and two of half its size, over the long one's increment.
+        Largest gap between one long step and two of half its size, over the long one's increment; NaN where it was not
+        looked for, or no two steps are in that ratio.
+    drift : Tensor of shape (n_traj,)
+        Largest change of the user's invariant, over the largest that training has shown; NaN without one.
     """
 
     n_flagged: Tensor
     first: Tensor
     worst: Tensor
     disagreement: Tensor
+    drift: Tensor
 
 
 class Simulation:
@@ -53,19 +58,31 @@ class Simulation:
         One of :data:`POLICIES`.
     solver : callable or None
         ``solver(x, dt, n_steps)`` for states (n, d) gives (n, n_steps + 1, d).
-    dt : float
-        Time between samples.
+    member : int or None, default=None
+        One member of an ensemble alone.
+    invariant : callable or None, default=None
+        ``invariant(states (n, d))``: a number of each state that a trajectory keeps.
     """
 
     def __init__(
-        self, module: FlowMap, steps: Sequence[int], on_divergence: str, solver: Callable[..., Any] | None, dt: float
+        self,
+        module: FlowMap,
+        steps: Sequence[int],
+        on_divergence: str,
+        solver: Callable[..., Any] | None,
+        member: int | None = None,
+        invariant: Callable[..., Any] | None = None,
     ) -> None:
-        self.module, self.steps, self.policy, self.solver, self.dt = module, sorted(steps), on_divergence, solver, dt
+        self.module, self.steps, self.policy, self.solver = module, sorted(steps), on_divergence, solver
+        self.member, self.invariant = member, invariant
 
-    def run(self, x0: Tensor, wanted: Tensor, context_sum: Tensor) -> tuple[Tensor, dict[str, np.ndarray]]:
+    def run(
+        self, x0: Tensor, wanted: Tensor, context_sum: Tensor, compare_scales: bool = False
+    ) -> tuple[Tensor, dict[str, np.ndarray]]:
         """States (B, k, d) at the wanted samples (k,), and what was seen on the way.
 
-        ``context_sum`` (B, n + 1, c) holds cumulative sums of controls and parameters.
+        ``context_sum`` (B, n + 1, c) holds cumulative sums of controls and parameters. Scales are compared on demand:
+        it takes the shorter steps twice.
         """
         B, n = len(x0), int(np.ceil(float(wanted.max())))
         z0 = self.module.coordinates.encode(x0)
@@ -74,15 +91,19 @@ class Simulation:
             n_flagged=torch.zeros(B, dtype=torch.long),
             first=torch.full((B,), -1),
             worst=torch.maximum(self.module.distance(z0), start),
-            disagreement=torch.zeros(B, dtype=x0.dtype),
+            disagreement=torch.full((B,), torch.nan, dtype=x0.dtype),
+            drift=torch.full((B,), torch.nan, dtype=x0.dtype),
         )
         self._note((start > 1) | (self.module.distance(z0) > 1), torch.zeros(B, dtype=torch.long))
         self._context = context_sum
         times, states = compose(z0, self.steps, n, self._advance)
-        self._compare_scales(times, states)
+        if compare_scales:
+            self._compare_scales(times, states)
         latent = hermite(times, states, wanted)
         x = self.module.coordinates.decode(latent.flatten(0, 1)).view(B, len(wanted), -1)
         x[:, 0] = torch.where(wanted[0] == 0, x0, x[:, 0])  # the start is known: not what coordinates make of it
+        if self.invariant is not None:
+            self._check_invariant(x, wanted)
         self._report(n)
         return x, self._info(times)
 
@@ -95,7 +116,7 @@ class Simulation:
         return ((self._context[rows, after] - self._context[rows, before]) / length).to(self._context.dtype)
 
     def _advance(self, step: int, z: Tensor, at: Tensor) -> Tensor:
-        moved = self.module.step(step, z, self._mean_context(at, step).to(z.dtype))
+        moved = self.module.step(step, z, self._mean_context(at, step).to(z.dtype), self.member)
         distance = self.module.distance(moved)
         unknown = ~(distance <= 1)  # NaN is unknown too
         if not bool(unknown.any()):
@@ -116,19 +137,9 @@ class Simulation:
             x = self.module.coordinates.decode(torch.nan_to_num(moved[unknown]))
             moved[unknown] = self.module.coordinates.encode(x)
         elif self.policy == "fallback":
-            moved[unknown] = self._solve(step, z[unknown])
+            assert self.solver is not None, "checked by the estimator"
+            moved[unknown] = solved(self.solver, self.module.coordinates, z[unknown], self.module.dt, step)
         return moved
-
-    def _solve(self, step: int, z: Tensor) -> Tensor:
-        assert self.solver is not None, "checked by the estimator"
-        x = self.module.coordinates.decode(z)
-        found = np.asarray(self.solver(x.double().cpu().numpy(), self.dt, step))
-        expected = (len(x), step + 1, x.shape[1])
-        if found.shape != expected:
-            raise InputError(
-                f"solver(x, dt, n) of shape {expected}", f"{found.shape}", "Return x and n states after it."
-            )
-        return self.module.coordinates.encode(torch.from_numpy(found[:, -1]).to(x.dtype).to(x.device))
 
     # ---- books --------------------------------------------------------------------------------------------------
 
@@ -154,13 +165,23 @@ class Simulation:
                 continue
             middle = states[:, [place[t + half] for t in starts]].flatten(0, 1)
             at = torch.tensor(starts).repeat(len(states)) + half
-            twice = self.module.step(half, middle, self._mean_context(at, half).to(middle.dtype)).view(
-                len(states), len(starts), -1
-            )
+            context = self._mean_context(at, half).to(middle.dtype)
+            twice = self.module.step(half, middle, context, self.member).view(len(states), len(starts), -1)
             once = states[:, [place[t + double] for t in starts]]
             unit = (once - states[:, [place[t] for t in starts]]).norm(dim=-1).mean().clamp_min(1e-12)
             gap = ((twice - once).norm(dim=-1) / unit).amax(1).cpu()
-            self.watch.disagreement = torch.maximum(self.watch.disagreement, torch.nan_to_num(gap, torch.inf))
+            self.watch.disagreement = torch.fmax(self.watch.disagreement.cpu(), torch.nan_to_num(gap, torch.inf))
+
+    def _check_invariant(self, x: Tensor, wanted: Tensor) -> None:
+        assert self.invariant is not None, "the caller asks"
+        change = torch.from_numpy(drift(self.invariant, x.double().cpu().numpy()))
+        ratio = torch.nan_to_num(change / self.module.worst_drift.double().cpu(), torch.inf)
+        self.watch.drift = ratio.amax(1)
+        rows, at = (ratio > 1).nonzero(as_tuple=True)
+        self._note_rows(rows, wanted.cpu()[at].floor().long(), torch.zeros(len(rows)))
+        if self.policy == "nan":
+            gone = (ratio > 1).to(torch.int8).cummax(1).values.bool()
+            x[gone.to(x.device)] = torch.nan
 
     def _report(self, n: int) -> None:
         flagged = int((self.watch.n_flagged > 0).sum())
@@ -187,5 +208,6 @@ class Simulation:
             "n_flagged": w.n_flagged.numpy(),
             "range": w.worst.cpu().numpy(),
             "scale_disagreement": w.disagreement.cpu().numpy(),
+            "invariant_drift": w.drift.cpu().numpy(),
             "computed_steps": times.numpy(),
         }

@@ -1,43 +1,73 @@
 r"""Flow maps: from the state z now to the state s samples later, :math:`z_{t+s} = N_s(z_t, c)`.
 
-c are the step's mean controls and the parameters; it may be empty.
+c are the step's mean controls and the parameters; it may be empty. The two that are learned by gradients are here, with
+their loss; a quadratic differential equation by least squares is in ``quadratic.py``.
 """
 
+import copy
 import math
-from itertools import pairwise
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["FNO1d", "QuadraticODE", "ResMLP", "Stepper", "log_spaced_steps", "rollout_loss"]
+from skts.flowmap.correction import correction
+from skts.flowmap.polynomial import Monomials, degree_for, least_squares
 
+__all__ = ["FNO1d", "ResMLP", "Stepper", "Steps", "log_spaced_steps", "moved_by_noise", "rollout_loss"]
 
-_SUBSTEPS = 4  # of Runge-Kutta for each sample: fields have modes that decay much faster than they are sampled
+_MOST_TERMS, _HIGHEST_DEGREE = 300, 5  # of the polynomial: more cost more than the network that corrects it
+_BASE_RIDGE = 1e-8
+_BLOCK = 4096
+_BEYOND = 1.1  # how far outside of its training range a variable may enter a polynomial, which knows no bounds
+_SPECIAL = 10  # every tenth window is moved by noise, another tenth is followed for several steps
+
+Steps = tuple[Tensor, Tensor, Tensor]  # states (n, z), context (n, c), states one step later (n, z)
 
 
 class Stepper(nn.Module):
-    """Base of all flow maps.
+    """Base of all flow maps: derive from it to bring one of your own.
 
     Parameters
     ----------
     step : int
         s, in samples.
+    n_state, n_context : int
+        z and c.
     """
 
-    def __init__(self, step: int) -> None:
+    of_field = False  # whether all coordinates are one quantity at several places, and need one unit
+
+    def __init__(self, step: int, n_state: int, n_context: int) -> None:
         super().__init__()
         self.step = step
+        self.register_buffer("unit", torch.ones(()))  # of the loss
 
     def forward(self, z: Tensor, c: Tensor) -> Tensor:  # (B, z), (B, c) -> (B, z)
         """The state ``step`` samples later."""
         raise NotImplementedError
 
-    def fit_scale(self, states: Tensor, increments: Tensor) -> None:
-        """Set units from training states and increments, both (n, z)."""
+    def start(self, train: Steps, held_out: Steps) -> None:
+        """What is known before training: units, and what has a closed form."""
+        z, _, after = train
+        self.unit.copy_((after - z).square().mean().sqrt().clamp_min(1e-12))
+
+    def finish(self, train: Steps) -> None:
+        """What has a closed form once the rest has been trained."""
+
+    def widen(self, train: Steps) -> None:
+        """Closed forms anew, for states of another kind, before a trained flow map learns on."""
 
 
 class ResMLP(Stepper):
-    r"""Residual network with normalised input and increment: :math:`z + \sigma_s\, g(z / \sigma_z, c)`.
+    r"""Polynomial by least squares, and a network for what it leaves.
+
+    .. math::
+
+        z_{t+s} = z + \sigma_s W \varphi(z, c) + \sigma_r g(z, c)
+
+    :math:`\varphi` are monomials up to the fifth degree (fewer for many variables or few data), :math:`\sigma_s` is the
+    spread of the increments, :math:`\sigma_r` that of what the polynomial leaves.
 
     Parameters
     ----------
@@ -48,25 +78,82 @@ class ResMLP(Stepper):
     """
 
     def __init__(self, step: int, n_state: int, n_context: int, hidden: tuple[int, ...]) -> None:
-        super().__init__(step)
-        widths, layers = [n_state + n_context, *hidden], []
-        for a, b in pairwise(widths):
-            layers += [nn.Linear(a, b), nn.GELU()]
-        self.g = nn.Sequential(*layers, nn.Linear(widths[-1], n_state))
-        nn.init.zeros_(self.g[-1].weight)
-        nn.init.zeros_(self.g[-1].bias)
-        self.register_buffer("center", torch.zeros(n_state))
-        self.register_buffer("spread", torch.ones(n_state))
+        super().__init__(step, n_state, n_context)
+        n = n_state + n_context
+        # SiLU is so close to a parabola around zero that it learns nothing of what a cubic polynomial leaves.
+        self.g = correction([n, *hidden, n_state], nn.GELU)
+        degree = degree_for(n, _MOST_TERMS, _HIGHEST_DEGREE)
+        self.monomials = Monomials(n, degree)
+        self.register_buffer("W", torch.zeros(Monomials.count(n, degree), n_state))
+        self.register_buffer("center", torch.zeros(n))
+        self.register_buffer("spread", torch.ones(n))
+        self.register_buffer("low", torch.full((n,), -torch.inf))
+        self.register_buffer("high", torch.full((n,), torch.inf))
         self.register_buffer("increment", torch.ones(n_state))
+        self.register_buffer("rest", torch.ones(n_state))
+        self.register_buffer("n_used", torch.ones((), dtype=torch.long))
 
-    def fit_scale(self, states: Tensor, increments: Tensor) -> None:  # noqa: D102
-        self.center.copy_(states.mean(0))
-        self.spread.copy_(states.std(0).clamp_min(1e-6))
-        self.increment.copy_(increments.std(0).clamp_min(1e-6 * self.spread))
+    def start(self, train: Steps, held_out: Steps) -> None:
+        """The polynomial, of the degree that is best on held-out steps."""
+        z, c, after = train
+        inputs, moved = torch.cat([z, c], 1), after - z
+        spread = inputs.std(0, correction=0)
+        self.center.copy_(inputs.mean(0))
+        self.spread.copy_(torch.where(spread > 1e-6 * inputs.abs().amax(0), spread, torch.ones_like(spread)))
+        self.increment.copy_(moved.std(0, correction=0).clamp_min(1e-6 * z.std(0, correction=0)).clamp_min(1e-12))
+        x = self.scaled(z, c)
+        self.low.copy_(_BEYOND * x.amin(0))
+        self.high.copy_(_BEYOND * x.amax(0))
+        best = torch.inf
+        for degree in range(self.monomials.degree + 1):
+            self.n_used.fill_(Monomials.count(x.shape[1], degree))
+            W = least_squares(self._blocks(train, None), _BASE_RIDGE)
+            error = sum(float((terms @ W - y).square().sum()) for terms, y in self._blocks(held_out, None))
+            if error < best:
+                best, n_used = error, int(self.n_used)
+                self.W.zero_()
+                self.W[:n_used] = W.to(self.W.dtype)
+        self.n_used.fill_(n_used)
+        left = torch.cat([y - terms @ self.W[:n_used].double() for terms, y in self._blocks(train, None)])
+        self.rest.copy_(self.increment * left.std(0, correction=0).clamp_min(1e-6))
+        self.unit.copy_(self.rest.square().mean().sqrt())
+
+    def finish(self, train: Steps) -> None:
+        """Polynomial and last layer together by least squares: gradients stop short of what these features can do."""
+        n = int(self.n_used)
+        coef = least_squares(self._blocks(train, copy.deepcopy(self.g[:-1]).double()), _BASE_RIDGE)
+        self.W[:n] = coef[:n].to(self.W.dtype)
+        self.g[-1].weight.copy_((coef[n:] * (self.increment / self.rest)).T)
+        self.g[-1].bias.zero_()  # the polynomial has a constant
+
+    def widen(self, train: Steps) -> None:
+        """Let the polynomial see as far as new states are, and solve for its coefficients."""
+        x = self.scaled(train[0], train[1])
+        self.low.copy_(torch.minimum(self.low, _BEYOND * x.amin(0)))
+        self.high.copy_(torch.maximum(self.high, _BEYOND * x.amax(0)))
+        self.finish(train)
+        z, c, after = train
+        rest = (after - self.forward(z, c)).std(0, correction=0).maximum(self.rest)
+        self.g[-1].weight.mul_((self.rest / rest)[:, None])  # the same map in the units of what is left to learn
+        self.rest.copy_(rest)
+        self.unit.copy_(rest.square().mean().sqrt())
+
+    def scaled(self, z: Tensor, c: Tensor) -> Tensor:
+        """Inputs in units of training data."""
+        return (torch.cat([z, c], -1) - self.center) / self.spread
+
+    def _blocks(self, steps: Steps, hidden: nn.Module | None) -> Iterator[tuple[Tensor, Tensor]]:
+        """Terms of the polynomial, and values of the last hidden layer, with scaled increments, in float64."""
+        for z, c, after in zip(*(part.split(_BLOCK) for part in steps), strict=True):
+            x = self.scaled(z, c)
+            terms = self.monomials(x.clamp(self.low, self.high).double())[:, : int(self.n_used)]
+            terms = terms if hidden is None else torch.cat([terms, hidden(x.double())], 1)
+            yield terms, ((after - z) / self.increment).double()
 
     def forward(self, z: Tensor, c: Tensor) -> Tensor:  # noqa: D102
-        inputs = torch.cat([(z - self.center) / self.spread, c], -1)
-        return z + self.increment * self.g(inputs)
+        x = self.scaled(z, c)
+        polynomial = self.monomials(x.clamp(self.low, self.high)) @ self.W
+        return z + self.increment * polynomial + self.rest * self.g(x)
 
 
 class FNO1d(Stepper):
@@ -80,10 +167,12 @@ class FNO1d(Stepper):
         Channels, Fourier modes that are mixed, layers.
     """
 
+    of_field = True
+
     def __init__(
         self, step: int, n_state: int, n_context: int, width: int = 32, n_modes: int = 16, n_layers: int = 4
     ) -> None:
-        super().__init__(step)
+        super().__init__(step, n_state, n_context)
         self.n_modes = min(n_modes, n_state // 2 + 1)
         self.lift = nn.Conv1d(1 + n_context, width, 1)
         self.spectral = nn.ParameterList(
@@ -94,12 +183,11 @@ class FNO1d(Stepper):
         nn.init.zeros_(self.project[-1].weight)
         nn.init.zeros_(self.project[-1].bias)
         self.register_buffer("spread", torch.ones(()))
-        self.register_buffer("increment", torch.ones(()))
 
-    def fit_scale(self, states: Tensor, increments: Tensor) -> None:
+    def start(self, train: Steps, held_out: Steps) -> None:
         """One unit for the whole field: units of grid points would know where they are."""
-        self.spread.copy_(states.std().clamp_min(1e-6))
-        self.increment.copy_(increments.std().clamp_min(1e-9))
+        super().start(train, held_out)
+        self.spread.copy_(train[0].std().clamp_min(1e-6))
 
     def forward(self, z: Tensor, c: Tensor) -> Tensor:  # noqa: D102
         n = z.shape[-1]
@@ -109,78 +197,36 @@ class FNO1d(Stepper):
             modes = torch.fft.rfft(h)[..., : self.n_modes]
             mixed = torch.einsum("bim,mio->bom", modes, torch.view_as_complex(weight))
             h = nn.functional.gelu(local(h) + torch.fft.irfft(mixed, n=n))
-        return z + self.increment * self.project(h)[:, 0]
-
-
-class QuadraticODE(Stepper):
-    r"""Operator inference: :math:`\dot z = a + A z + H (z \otimes z) + B c`, integrated by Runge-Kutta over the step.
-
-    Parameters
-    ----------
-    step, n_state, n_context : int
-        s, z and c.
-    dt : float
-        Time between samples.
-    """
-
-    def __init__(self, step: int, n_state: int, n_context: int, dt: float) -> None:
-        super().__init__(step)
-        self.dt = dt
-        i, j = torch.triu_indices(n_state, n_state)
-        self.register_buffer("i", i, persistent=False)
-        self.register_buffer("j", j, persistent=False)
-        self.register_buffer("coef", torch.zeros(1 + n_state + len(i) + n_context, n_state, dtype=torch.float64))
-
-    def terms(self, z: Tensor, c: Tensor) -> Tensor:  # (B, z), (B, c) -> (B, number of terms)
-        """1, z, products of z, c."""
-        return torch.cat([torch.ones_like(z[:, :1]), z, z[:, self.i] * z[:, self.j], c], 1)
-
-    def forward(self, z: Tensor, c: Tensor) -> Tensor:  # noqa: D102
-        kind, z, c = z.dtype, z.double(), c.double()
-        h, coef = self.dt / _SUBSTEPS, self.coef.double()
-        for _ in range(self.step * _SUBSTEPS):
-            k1 = self.terms(z, c) @ coef
-            k2 = self.terms(z + h / 2 * k1, c) @ coef
-            k3 = self.terms(z + h / 2 * k2, c) @ coef
-            k4 = self.terms(z + h * k3, c) @ coef
-            z = z + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
-        return z.to(kind)
-
-    def fit(self, pieces: list[tuple[Tensor, Tensor]], ridge: float) -> None:
-        """Regularised least squares on derivatives by sixth-order central differences."""
-        weights = torch.tensor([-1.0, 9.0, -45.0, 0.0, 45.0, -9.0, 1.0], dtype=torch.float64) / (60 * self.dt)
-        n = self.coef.shape[0]
-        gram, moment = torch.zeros(n, n, dtype=torch.float64), torch.zeros_like(self.coef)
-        for states, context in pieces:
-            if len(states) < 8:
-                continue
-            z = states.double()
-            slope = sum(w * z[k : len(z) - 6 + k] for k, w in enumerate(weights))
-            terms = self.terms(z[3:-3], context[3:-3].double())
-            gram += terms.T @ terms
-            moment += terms.T @ slope
-        scale = gram.diagonal().clamp_min(1e-300).sqrt()
-        scaled = gram / scale[:, None] / scale
-        self.coef.copy_(
-            torch.linalg.solve(scaled + ridge * torch.eye(n).double(), moment / scale[:, None]) / scale[:, None]
-        )
+        return z + self.unit * self.project(h)[:, 0]
 
 
 def rollout_loss(stepper: Stepper, states: Tensor, context: Tensor, noise: float) -> Tensor:
-    """Mean squared error of m steps on the stepper's own output, in units of the increments' spread, (B,).
+    """Mean squared error of m steps on the stepper's own output, in units of what there is to learn, (B,).
 
-    In training the start is moved by isotropic noise: it teaches the way back to the data, where one-step errors would
-    otherwise carry a rollout away.
+    In training only a tenth of the windows is followed for all m steps, the others for one: long rollouts teach a limit
+    cycle its period, but cost m times as much, and of chaos they teach less than as many single steps. Another tenth
+    starts from a state moved by isotropic noise: it teaches the way back to the data, where one-step errors would
+    otherwise carry a rollout away; noise on all of them would blur what there is to learn.
     """
-    z = states[:, 0]
-    if stepper.training and noise > 0:
-        z = z + noise * torch.randn_like(z)
-    unit = stepper.increment.square().mean()
-    total = z.new_zeros(len(z))
-    for j in range(1, states.shape[1]):
-        z = stepper(z, context[:, j - 1])
-        total = total + (z - states[:, j]).square().mean(-1)
-    return total / unit / (states.shape[1] - 1)
+    z, m = states[:, 0], states.shape[1] - 1
+    few = max(1, len(z) // _SPECIAL) if stepper.training else len(z)
+    if stepper.training:
+        z = moved_by_noise(z, noise)
+    z = stepper(z, context[:, 0])
+    first = (z - states[:, 1]).square().mean(-1)
+    total, z = first[:few], z[:few]
+    for j in range(1, m):
+        z = stepper(z, context[:few, j])
+        total = total + (z - states[:few, j + 1]).square().mean(-1)
+    return torch.cat([total / m, first[few:]]) / stepper.unit.square()
+
+
+def moved_by_noise(z: Tensor, noise: float) -> Tensor:
+    """States, every tenth of them moved by isotropic noise."""
+    if not noise:
+        return z
+    moved = (torch.arange(len(z), device=z.device) % _SPECIAL == _SPECIAL - 1)[:, None]
+    return z + noise * moved * torch.randn_like(z)
 
 
 def log_spaced_steps(longest: int) -> list[int]:
