@@ -14,6 +14,7 @@ from torch import nn
 from skts.base import TorchEstimatorMixin
 from skts.engine import ArrayBatches, FitRun
 from skts.errors import InputError
+from skts.flowmap.baselines import LastState, LinearMap
 from skts.flowmap.choices import (
     STEPPERS,
     check_stepper,
@@ -302,6 +303,18 @@ class FlowMapSimulator(
         if not hasattr(self, "module_"):
             return self.fit(X, y, times=times, u=u, params=params)
         return self._fit_torch(X, None, times, u, params, True, start_from=self.module_.state_dict())
+
+    def baselines(self) -> dict[str, Any]:
+        """The simple simulators to hold this one against.
+
+        Returns
+        -------
+        dict of str to FlowMapSimulator
+            Unfitted, by name: the state stays as it is; a linear map by least squares.
+        """
+        shared = {"dt": self.dt, "coordinates": "identity", "step_sizes": [1], "random_state": self.random_state}
+        kinds = {"last state": LastState, "linear map": LinearMap}
+        return {name: type(self)(stepper=kind, **shared) for name, kind in kinds.items()}
 
     # ---- describe, build, train, finalise -----------------------------------------------------------------------
 

@@ -90,10 +90,7 @@ def hermite(times: Tensor, states: Tensor, wanted: Tensor) -> Tensor:  # (m,), (
     left = (torch.searchsorted(t, wanted, right=True) - 1).clamp(0, len(t) - 2)
     width = (t[left + 1] - t[left])[:, None]
     x = (wanted - t[left])[:, None] / width
-    a, b = states[:, left], states[:, left + 1]
-    return (
-        (1 + 2 * x) * (1 - x) ** 2 * a
-        + x * (1 - x) ** 2 * width * slope[:, left]
-        + x**2 * (3 - 2 * x) * b
-        + x**2 * (x - 1) * width * slope[:, left + 1]
-    )
+    found = ((1 + 2 * x) * (1 - x) ** 2) * states[:, left]
+    found += (x * (1 - x) ** 2 * width) * slope[:, left]
+    found += (x**2 * (3 - 2 * x)) * states[:, left + 1]
+    return found.add_((x**2 * (x - 1) * width) * slope[:, left + 1])

@@ -99,16 +99,28 @@ class Simulation:
         times, states = compose(z0, self.steps, n, self._advance)
         if compare_scales:
             self._compare_scales(times, states)
-        latent = hermite(times, states, wanted)
-        x = self.module.coordinates.decode(latent.flatten(0, 1)).view(B, len(wanted), -1)
+        x = hermite(times.to(x0.device), self._decoded(times, states, wanted), wanted)
         x[:, 0] = torch.where(wanted[0] == 0, x0, x[:, 0])  # the start is known: not what coordinates make of it
         if self.invariant is not None:
             self._check_invariant(x, wanted)
         self._report(n)
         return x, self._info(times)
 
+    def _decoded(self, times: Tensor, states: Tensor, wanted: Tensor) -> Tensor:  # (B, m, z) -> (B, m, d)
+        """Computed states that wanted ones lie between, decoded: a decoder costs more than interpolation."""
+        left = torch.searchsorted(times.to(wanted), wanted, right=True) - 1
+        near = torch.unique((left[:, None] + torch.arange(-1, 3, device=left.device)).clamp(0, len(times) - 1))
+        found = self.module.coordinates.decode(states[:, near].flatten(0, 1)).unflatten(0, (len(states), len(near)))
+        if len(near) == len(times):
+            return found
+        x = found.new_zeros(len(states), len(times), found.shape[-1])
+        x[:, near] = found
+        return x
+
     def _mean_context(self, at: Tensor, step: int) -> Tensor:
         B = len(self._context)
+        if not self._context.shape[2]:
+            return self._context.new_zeros(len(at), 0)
         rows = torch.arange(B).repeat_interleave(len(at) // B)
         last = self._context.shape[1] - 1
         after, before = (at + step).clamp_max(last), at.clamp_max(last)

@@ -28,6 +28,7 @@ _COORDINATE_EPOCHS = 2  # of the autoencoder for each of all step sizes together
 _PILOT = 4  # the pilot of a step size takes a quarter of its epochs
 _MARGIN = 1.2  # how far beyond training data a state may lie before it is flagged
 _CLOSED_FORM_ROWS = 50_000
+_FIELD_SHARE = 4  # windows of a field in a batch are a quarter of those of a state
 _FINE_TUNING = 0.1  # of the learning rate, for all parts together
 
 
@@ -178,21 +179,28 @@ class Training:
         if (member, step) not in self.started:
             self._prepare(stepper, step)
             self.started.add((member, step))
-        augment, encode, noise = self.recipe.augment, self.module.coordinates.encode, float(self.module.noise)
-
-        def loss(net: Stepper, states: Tensor, context: Tensor) -> Tensor:
-            if augment is not None and net.training:
-                moved = self._augmented(states)
-                states = encode(moved.flatten(0, 1)).detach().view(*moved.shape[:2], -1)
-            return rollout_loss(net, states, context, noise)
-
-        source = train if augment is None else self.train
+        if not any(True for _ in stepper.parameters()):
+            return  # it is a closed form
+        source = train if self.recipe.augment is None else self.train
         who = f", member {member}" if member else ""
         stage = f"{self.name}{'pilot of ' if pilot else ''}step {step}{who}"
-        judged = self._judged(valid, step, n_forward, 2048)
-        self._run(stepper, self._windows(source, step, n_forward), loss, judged, stage=stage, max_epochs=epochs)
+        # A window of a field holds an example at each of its places, and costs as much more.
+        share = _FIELD_SHARE if stepper.of_field else 1
+        size = max(1, self.recipe.batch_size // share)
+        judged = self._judged(valid, step, n_forward, 2048 // share)
+        n_batches = max(1, self.recipe.n_batches // 2) if stepper.of_field else self.recipe.n_batches
+        windows = StepWindows.of(source, step, n_forward, n_batches * size)
+        self._run(stepper, windows, self._loss, judged, stage=stage, max_epochs=epochs, batch_size=size)
         if not pilot:
             self._finish(stepper, step, judged)
+
+    def _loss(self, stepper: Stepper, states: Tensor, context: Tensor) -> Tensor:
+        """Of latent windows; of states where they are augmented, which is on the CPU as coordinates are."""
+        if self.recipe.augment is not None and stepper.training:
+            moved = self._augmented(states.cpu())
+            z = self.module.coordinates.encode(moved.flatten(0, 1)).detach()
+            states = z.unflatten(0, moved.shape[:2]).to(states.device)
+        return rollout_loss(stepper, states, context, float(self.module.noise))
 
     @torch.no_grad()
     def _prepare(self, stepper: Stepper, step: int) -> None:

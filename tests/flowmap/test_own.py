@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 import torch
 from sklearn.decomposition import PCA
+from sklearn.linear_model import LinearRegression
 
 import skts
 from skts.errors import InputError, ParameterError
 from skts.flowmap import FlowMapSimulator, Stepper
+from skts.flowmap.baselines import LinearMap
+from skts.inspection import compare
 
 from .test_estimator import DT, _quiet, circles, rotation
 
@@ -93,6 +96,26 @@ def test_coordinates_of_the_users_are_cloned_and_used(X):
     )
     new = circles(2, 100, seed=1) @ lift
     np.testing.assert_allclose(model.simulate(new[:, 0], n_steps=99), new, atol=1e-2)
+
+
+def test_baselines_stand_beside(X):
+    """Turning is linear: the linear map is as good as anything, and the last state is not."""
+    table = compare(FlowMapSimulator(dt=DT, stepper="opinf", step_sizes=[1], random_state=0), X, cv=2)
+    assert set(table.index[table["is_baseline"]]) == {"last state", "linear map"}
+    assert table.loc["linear map", "score"] > 0.999
+    assert table.loc["last state", "score"] < 0.5
+
+
+def test_a_linear_map_is_that_of_least_squares():
+    rng = np.random.default_rng(0)
+    A, states = np.array([[0.9, 0.2], [-0.1, 0.8]]), [rng.standard_normal((6, 2))]
+    for _ in range(30):
+        states.append(states[-1] @ A.T + 0.01 * rng.standard_normal((6, 2)))
+    X = np.stack(states, 1)
+    model = FlowMapSimulator(stepper=LinearMap, coordinates="identity", step_sizes=[1], validation_fraction=0.0).fit(X)
+    before, after = X[:, :-1].reshape(-1, 2), X[:, 1:].reshape(-1, 2)
+    expected = LinearRegression().fit(before, after).predict(before)
+    np.testing.assert_allclose(model.predict(before), expected, atol=1e-5)
 
 
 def test_irregular_times_are_brought_to_an_even_step():
