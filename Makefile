@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench docs clean
+.PHONY: help demo test lint format bench pretrain docs clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,6 +31,11 @@ bench: $(READY)  ## the benchmarks in their quick form; tables go to docs/
 	$(BIN)/python benchmarks/bench_variates.py
 	$(BIN)/python benchmarks/bench_fmamba.py --quick
 	$(BIN)/python benchmarks/bench_jointebm.py --quick
+	$(BIN)/python benchmarks/bench_flowmap.py --quick
+	$(BIN)/python benchmarks/bench_moment.py --quick
+
+pretrain: $(READY)  ## train a small encoder on drawn series, and hold it against random weights
+	$(BIN)/python benchmarks/pretrain_moment.py
 
 docs: $(READY)  ## build the pages into docs/_build/html (warnings are errors)
 	@test -f $(VENV)/.docs || $(BIN)/python -m pip install -q --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e ".[docs]"
@@ -44,5 +49,5 @@ clean:  ## remove the environment and what the commands wrote
 # An interrupted install leaves no stamp, so the next call starts it anew.
 $(READY): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e ".[plot,data,test,lint]"
+	$(BIN)/python -m pip install -q --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e ".[plot,data,explore,test,lint]"
 	@touch $(READY)

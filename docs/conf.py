@@ -26,7 +26,7 @@ extensions = [
     "numpydoc",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build", "gallery/**/*.ipynb", "bench_*.md"]
+exclude_patterns = ["_build", "gallery/**/*.ipynb", "bench_*.md", "pretrain_*.md"]
 templates_path = ["_templates"]
 nitpicky = False
 suppress_warnings = ["config.cache"]  # the gallery's sorting key is an object

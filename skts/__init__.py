@@ -10,12 +10,22 @@ _LAZY = {
     "FMambaForecaster": "skts.fmamba",
     "FlowMapSimulator": "skts.flowmap",
     "JointEBMClassifier": "skts.jointebm",
+    "MomentEmbedder": "skts.moment",
     "load": "skts.persistence",
     "save": "skts.persistence",
     "show_versions": "skts._versions",
 }
 
-__all__ = ["FMambaForecaster", "FlowMapSimulator", "JointEBMClassifier", "__version__", "load", "save", "show_versions"]
+__all__ = [
+    "FMambaForecaster",
+    "FlowMapSimulator",
+    "JointEBMClassifier",
+    "MomentEmbedder",
+    "__version__",
+    "load",
+    "save",
+    "show_versions",
+]
 
 
 def __getattr__(name: str) -> Any:

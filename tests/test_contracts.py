@@ -5,6 +5,7 @@ import pytest
 from skts.flowmap import FlowMapSimulator
 from skts.fmamba import FMambaForecaster
 from skts.jointebm import JointEBMClassifier
+from skts.moment import MomentEmbedder
 from skts.persistence import register
 from skts.testing import CONTRACTS
 from tests.small import SMALL
@@ -14,14 +15,29 @@ TEMPLATES = [register(cls)(max_epochs=3) for cls in SMALL] + [
     for params, guard in zip(FMambaForecaster.get_test_params(), ("validation", None), strict=True)
 ]
 TEMPLATES += [
-    FlowMapSimulator(max_epochs=3, step_sizes=[1, 2], n_forward=2, module_kwargs={"hidden": (8,), "n_batches": 4}),
+    FlowMapSimulator(
+        max_epochs=3, step_sizes=[1, 2], n_forward=2, selection="none", module_kwargs={"hidden": (8,), "n_batches": 4}
+    ),
     JointEBMClassifier(max_epochs=3, module_kwargs={"n_trees": 4}),
     JointEBMClassifier(max_epochs=3, encoder="mlp", proposal="meanfield", module_kwargs={"hidden": 8}),
+    MomentEmbedder(weights="random", module_kwargs={"d_model": 16, "d_ff": 32, "n_layers": 2, "n_heads": 2, "d_kv": 8}),
 ]
 
 
 # Where the objective is convex and exact, fit starts at its optimum: the epochs after it find nothing to lower.
 AT_THE_OPTIMUM = {"check_training_lowers_the_loss", "check_warm_start"}
+
+# A frozen encoder is not trained: there is no loss, no epoch, and nothing to interrupt. tests/moment holds what is left
+# of these: an empty history, and weights that stay. A NaN is a missing value to it; the other bad inputs are refused.
+FROZEN = {
+    "check_history",
+    "check_training_lowers_the_loss",
+    "check_fewer_samples_than_a_batch",
+    "check_warm_start",
+    "check_interrupt",
+    "check_max_time",
+}
+MISSING_VALUES = {"check_bad_input_at_fit", "check_bad_input_at_predict"}
 
 
 def name_of(estimator):
@@ -34,4 +50,7 @@ def name_of(estimator):
 def test_contract(estimator, contract, request):
     if name_of(estimator) == "JointEBMClassifier-stack" and contract.__name__ in AT_THE_OPTIMUM:
         request.applymarker(pytest.mark.xfail(reason="fit starts at the optimum of a convex objective"))
+    if isinstance(estimator, MomentEmbedder) and contract.__name__ in FROZEN | MISSING_VALUES:
+        reason = "nothing is trained" if contract.__name__ in FROZEN else "NaN is a missing value"
+        request.applymarker(pytest.mark.xfail(reason=reason))
     contract(estimator)

@@ -4,7 +4,7 @@ import pytest
 from sklearn.utils import estimator_checks as checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skts import FlowMapSimulator, JointEBMClassifier
+from skts import FlowMapSimulator, JointEBMClassifier, MomentEmbedder
 from tests.small import SMALL, SmallTransformer
 
 JOINT = {"max_epochs": 2, "random_state": 0}
@@ -12,6 +12,11 @@ ESTIMATORS = [cls(random_state=0) for cls in SMALL] + [
     JointEBMClassifier(**JOINT, module_kwargs={"n_trees": 4, "n_landmarks": 30}),
     JointEBMClassifier(**JOINT, encoder="linear"),
     FlowMapSimulator(max_epochs=1, random_state=0, module_kwargs={"hidden": (8,), "n_batches": 2}),
+    MomentEmbedder(
+        weights="random",
+        random_state=0,
+        module_kwargs={"d_model": 16, "d_ff": 32, "n_layers": 2, "n_heads": 2, "d_kv": 8},
+    ),
 ]
 
 # Checks that exist but are not yielded to third parties.
@@ -52,7 +57,7 @@ def test_checks_not_yielded_by_sklearn(estimator, check):
 
 @pytest.mark.parametrize("check", EXTRA_TRANSFORMER, ids=lambda c: c.__name__)
 @pytest.mark.parametrize(
-    "estimator", [SmallTransformer(random_state=0), ESTIMATORS[-1]], ids=lambda estimator: type(estimator).__name__
+    "estimator", [SmallTransformer(random_state=0), *ESTIMATORS[-2:]], ids=lambda estimator: type(estimator).__name__
 )
 def test_transformer_checks_not_yielded_by_sklearn(estimator, check):
     check(type(estimator).__name__, estimator)

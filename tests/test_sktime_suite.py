@@ -3,9 +3,12 @@
 from sktime.utils.estimator_checks import check_estimator, parametrize_with_checks
 
 from skts.fmamba import FMambaForecaster, LinearForecaster
+from skts.interop import FlowMapForecaster
 
 
-@parametrize_with_checks([FMambaForecaster, LinearForecaster], obj_varname="forecaster", check_varname="check")
+@parametrize_with_checks(
+    [FMambaForecaster, LinearForecaster, FlowMapForecaster], obj_varname="forecaster", check_varname="check"
+)
 def test_sktime_suite(forecaster, check, record_property):
     results = check_estimator(forecaster, raise_exceptions=True, tests_to_run=check, verbose=False)
     record_property("n_checks", len(results))

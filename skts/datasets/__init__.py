@@ -16,6 +16,7 @@ package imports neither pandas nor torch, sktime, scikit-learn, scipy or pooch: 
 
 from skts.datasets.bundled import load_longley, load_motions, load_us_change
 from skts.datasets.dynamics import make_fitzhugh_nagumo, make_hits_system, make_kuramoto_sivashinsky
+from skts.datasets.panels import make_annotated_series, make_factor_panel
 from skts.datasets.pendulum import fetch_double_pendulum
 from skts.datasets.remote import fetch_ett, fetch_exchange, fetch_illness, fetch_weather
 from skts.datasets.solvers import fitzhugh_nagumo_solver, kuramoto_sivashinsky_solver
@@ -35,6 +36,8 @@ __all__ = [
     "load_longley",
     "load_motions",
     "load_us_change",
+    "make_annotated_series",
+    "make_factor_panel",
     "make_fitzhugh_nagumo",
     "make_hits_system",
     "make_kuramoto_sivashinsky",

@@ -2,21 +2,37 @@
 
 from skts.inspection.compare import ComparisonDisplay, compare
 from skts.inspection.coupling import CouplingDisplay
+from skts.inspection.embedding import EmbeddingDisplay
+from skts.inspection.explorer import explore, read_selection
 from skts.inspection.forecast import ForecastDisplay
+from skts.inspection.interpretability import InterpretabilityDisplay, interpretability_report
 from skts.inspection.joint_calibration import JointCalibrationDisplay
 from skts.inspection.joint_probability import JointProbabilityDisplay
 from skts.inspection.label_effect import LabelEffectDisplay
+from skts.inspection.latent_path import LatentPathDisplay
 from skts.inspection.loss_curve import LossCurveDisplay
 from skts.inspection.normaliser import NormaliserDisplay
+from skts.inspection.space_time import SpaceTimeDisplay
+from skts.inspection.speed_accuracy import SpeedAccuracyDisplay
+from skts.inspection.step_selection import StepSelectionDisplay
 
 __all__ = [
     "ComparisonDisplay",
     "CouplingDisplay",
+    "EmbeddingDisplay",
     "ForecastDisplay",
+    "InterpretabilityDisplay",
     "JointCalibrationDisplay",
     "JointProbabilityDisplay",
     "LabelEffectDisplay",
+    "LatentPathDisplay",
     "LossCurveDisplay",
     "NormaliserDisplay",
+    "SpaceTimeDisplay",
+    "SpeedAccuracyDisplay",
+    "StepSelectionDisplay",
     "compare",
+    "explore",
+    "interpretability_report",
+    "read_selection",
 ]

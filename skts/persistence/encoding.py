@@ -1,6 +1,7 @@
 """Values to JSON and tensors, and back. A fixed table of types: anything else is refused by name."""
 
 import math
+import os
 import re
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -32,6 +33,8 @@ class Encoder:
         """
         if value is None or isinstance(value, bool | int | str):
             return value
+        if isinstance(value, os.PathLike):
+            return os.fspath(value)
         if isinstance(value, float) and not isinstance(value, np.generic):
             return value if math.isfinite(value) else {_KIND: "float", "value": repr(value)}
         if isinstance(value, list | tuple):

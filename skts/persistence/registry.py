@@ -9,9 +9,11 @@ __all__ = ["class_of", "name_of", "register"]
 
 _OWN = {
     "FMambaForecaster": "skts.fmamba",
+    "FlowMapForecaster": "skts.interop",
     "FlowMapSimulator": "skts.flowmap",
     "JointEBMClassifier": "skts.jointebm",
     "LinearForecaster": "skts.fmamba",
+    "MomentEmbedder": "skts.moment",
 }
 _REGISTERED: dict[str, type] = {}
 
