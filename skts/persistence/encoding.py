@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from skts.errors import PersistenceError
+from skts.persistence.registry import class_of, name_of
 
 __all__ = ["Decoder", "Encoder"]
 
@@ -49,7 +50,24 @@ class Encoder:
             return self._array(value, where)
         if isinstance(value, Tensor):
             return {_KIND: "tensor", "key": self._store(value.detach())}
+        if hasattr(value, "get_params") and not isinstance(value, type):
+            return self._template(value, where)
         return self._pandas(value, where)
+
+    def _template(self, estimator: Any, where: str) -> Any:
+        """An unfitted estimator that is another one's parameter: its class and its own parameters."""
+        if any(name.endswith("_") for name in vars(estimator)):
+            raise _no_form(estimator, f"{where}, which is fitted,")
+        try:
+            name = name_of(estimator)
+        except PersistenceError as error:
+            raise _no_form(estimator, where) from error
+        params = estimator.get_params(deep=False)
+        return {
+            _KIND: "estimator",
+            "class": name,
+            "params": {k: self.encode(v, f"parameter {k!r} of {where}") for k, v in params.items()},
+        }
 
     def _store(self, tensor: Tensor) -> str:
         key = f"t{len(self.tensors)}"
@@ -220,6 +238,7 @@ _DECODERS: dict[str, Any] = {
     "datetimes": Decoder._datetimes,
     "multiindex": Decoder._multiindex,
     "frame": Decoder._frame,
+    "estimator": lambda d, form: class_of(form["class"])(**{k: d.decode(v) for k, v in form["params"].items()}),
 }
 
 

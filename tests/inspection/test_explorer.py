@@ -14,16 +14,11 @@ from skts.errors import InputError
 from skts.inspection import explore, interpretability_report, read_selection
 from skts.inspection.explorer.payload import colouring, packed, packed_record, thinned
 from skts.moment import MomentEmbedder
-from skts.moment.readability import MomentReadability
 from tests.inspection.browser import CHROMIUM, Browser
 
 TINY = {"d_model": 16, "d_ff": 32, "n_layers": 2, "n_heads": 2, "d_kv": 8}
 WINDOW, STRIDE, STEPS = 48, 24, 1440
 NAMES = np.array(["plain", "weak", "</script><b>swell", "ripple"])
-
-
-class Readable(MomentReadability, MomentEmbedder):
-    """The estimator with its two verbs."""
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +29,7 @@ def series():
 @pytest.fixture(scope="module")
 def models(series):
     return [
-        Readable(weights="random", module_kwargs=TINY, random_state=seed, device="cpu").fit(series[0][None, None])
+        MomentEmbedder(weights="random", module_kwargs=TINY, random_state=seed, device="cpu").fit(series[0][None, None])
         for seed in (0, 1)
     ]
 
@@ -45,7 +40,7 @@ def page(series, models, tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "map.html"
     slope = {"position": np.arange(STEPS) + 0.5}
     X, y = np.stack([series[0], -2 * series[0]]), NAMES[series[1]]
-    both = [Readable(**m.get_params()).fit(X[None]) for m in models]
+    both = [MomentEmbedder(**m.get_params()).fit(X[None]) for m in models]
     options = {"window": WINDOW, "stride": STRIDE, "factors": slope, "title": "<i>Regimes</i>"}
     return both[1].explore(path, X, y, before=both[0], projections=["pca", "tsne"], **options)
 
@@ -372,7 +367,7 @@ def test_the_estimator_has_the_same_report(series, models):
     named = {"before": models[0], "after": models[1]}
     assert own.equals(interpretability_report(named, series[0], series[1], window=WINDOW))
     alone = models[1].interpretability_report(series[0], series[1], window=WINDOW)
-    assert alone["model"].unique().tolist() == ["Readable"]
+    assert alone["model"].unique().tolist() == ["MomentEmbedder"]
 
 
 def test_without_bokeh_it_says_what_to_install(tmp_path, series, models, monkeypatch):

@@ -345,13 +345,18 @@ def test_pretrained_state_survives(tmp_path):
     pd.testing.assert_frame_equal(one, other)
 
 
-def test_a_template_of_the_users_own_is_refused_by_name(tmp_path):
+def test_a_template_of_the_users_own_comes_back(tmp_path):
     forecaster = FlowMapForecaster(equation(), lags=3).fit(waves())
-    with pytest.raises(PersistenceError, match="parameter 'simulator'"):
-        skts.save(forecaster, tmp_path / "m.skts")
-    forecaster.simulator = None  # as the message says
     skts.save(forecaster, tmp_path / "m.skts")
-    pd.testing.assert_frame_equal(skts.load(tmp_path / "m.skts").predict([1, 9]), forecaster.predict([1, 9]))
+    loaded = skts.load(tmp_path / "m.skts")
+    assert loaded.simulator.get_params() == forecaster.simulator.get_params()
+    pd.testing.assert_frame_equal(loaded.predict([1, 9]), forecaster.predict([1, 9]))
+
+
+def test_a_part_of_the_template_without_a_form_is_refused_by_name(tmp_path):
+    forecaster = FlowMapForecaster(equation(solver=lambda x, dt, n: x), lags=3).fit(waves())
+    with pytest.raises(PersistenceError, match="parameter 'solver'"):
+        skts.save(forecaster, tmp_path / "m.skts")
 
 
 def test_a_file_that_holds_another_estimator_is_refused(tmp_path):
