@@ -11,7 +11,7 @@ READY := $(VENV)/.ready
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-demo: $(READY)  ## set up, train on real data, print the table, write pictures to demo/
+demo: $(READY)  ## set up, train on real and simulated data, print tables, write pictures to demo/
 	$(BIN)/python examples/quickstart.py
 
 test: $(READY)  ## set up and run the tests

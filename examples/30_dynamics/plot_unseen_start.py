@@ -48,7 +48,7 @@ with warnings.catch_warnings(record=True) as caught:
 print(caught[-1].message)
 for row in (0, 1):
     error = np.sqrt(np.square(found[row] - truth[row]).mean())
-    print(f"{info['status'][row]}, range {info['range'][row]:.2f}, error {error:.2f}")
+    print(f"{info['status'][row]}, range {info['range'][row]:.2f}, error {error:.3f}")
 
 # %%
 # In the plane of angle and velocity: the border is that of the guard, beyond it nothing has been learned.
