@@ -69,7 +69,7 @@ class FlowMap(nn.Module):
         """The state ``size`` samples later, by all members or by one."""
         key = str(size)
         if key in self.solvers:
-            return solved(self.solvers[key], self.coordinates, z, self.dt, size)
+            return solved(self.solvers[key], self.coordinates, self.coordinates.decode(z), self.dt, size)
         if member is not None:
             return self.members[member][key](z, c)
         return sum(steppers[key](z, c) for steppers in self.members) / len(self.members)

@@ -94,7 +94,8 @@ class Simulation:
             disagreement=torch.full((B,), torch.nan, dtype=x0.dtype),
             drift=torch.full((B,), torch.nan, dtype=x0.dtype),
         )
-        self._note((start > 1) | (self.module.distance(z0) > 1), torch.zeros(B, dtype=torch.long))
+        self._x0, self._unknown_start = x0, (start > 1) | (self.module.distance(z0) > 1)
+        self._note(self._unknown_start, torch.zeros(B, dtype=torch.long))
         self._context = context_sum
         times, states = compose(z0, self.steps, n, self._advance)
         if compare_scales:
@@ -131,12 +132,21 @@ class Simulation:
         moved = self.module.step(step, z, self._mean_context(at, step).to(z.dtype), self.member)
         distance = self.module.distance(moved)
         unknown = ~(distance <= 1)  # NaN is unknown too
-        if not bool(unknown.any()):
+        if self.policy != "fallback" and not bool(unknown.any()):
             return moved
         B = len(self.watch.first)
-        rows = torch.arange(B).repeat_interleave(len(z) // B)
-        self._note_rows(rows[unknown], (at + step)[unknown], distance[unknown])
-        return self._answer(step, z, moved, unknown)
+        rows = torch.arange(B, device=z.device).repeat_interleave(len(z) // B)
+        if bool(unknown.any()):
+            self._note_rows(rows[unknown], (at + step)[unknown], distance[unknown])
+            moved = self._answer(step, z, moved, unknown)
+        first = (at == 0) & self._unknown_start[rows]
+        if self.policy == "fallback" and bool(first.any()):
+            # Coordinates do not know such a start, whatever the step makes of it: the solver has it as it came.
+            assert self.solver is not None, "checked by the estimator"
+            moved = moved.clone()
+            x0 = self._x0[rows[first]]
+            moved[first] = solved(self.solver, self.module.coordinates, x0, self.module.dt, step)
+        return moved
 
     def _answer(self, step: int, z: Tensor, moved: Tensor, unknown: Tensor) -> Tensor:
         """What the policy makes of states that are not known."""
@@ -150,7 +160,8 @@ class Simulation:
             moved[unknown] = self.module.coordinates.encode(x)
         elif self.policy == "fallback":
             assert self.solver is not None, "checked by the estimator"
-            moved[unknown] = solved(self.solver, self.module.coordinates, z[unknown], self.module.dt, step)
+            coordinates = self.module.coordinates
+            moved[unknown] = solved(self.solver, coordinates, coordinates.decode(z[unknown]), self.module.dt, step)
         return moved
 
     # ---- books --------------------------------------------------------------------------------------------------

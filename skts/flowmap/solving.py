@@ -12,15 +12,14 @@ from skts.errors import InputError
 __all__ = ["drift", "solved"]
 
 
-def solved(solver: Callable[..., Any], coordinates: Any, z: Tensor, dt: float, n: int) -> Tensor:
-    """Latent states (B, z) ``n`` samples later, by ``solver(x, dt, n)`` of states (B, d) giving (B, n + 1, d).
+def solved(solver: Callable[..., Any], coordinates: Any, x: Tensor, dt: float, n: int) -> Tensor:
+    """Latent states (B, z) ``n`` samples after states (B, d), by ``solver(x, dt, n)`` giving (B, n + 1, d).
 
     Raises
     ------
     InputError
         If the solver gives another shape, or what is not finite.
     """
-    x = coordinates.decode(z)
     found = np.asarray(solver(x.double().cpu().numpy(), dt, n))
     expected = (len(x), n + 1, x.shape[1])
     if found.shape != expected or found.dtype.kind not in "fiu":

@@ -27,7 +27,15 @@ _GROUPS = 8  # parts of the series that are left out in turn
 
 
 class Measured(NamedTuple):
-    """A value with its interval."""
+    """A value with its interval.
+
+    Parameters
+    ----------
+    measure : str
+        Which.
+    value, low, high : float
+        What it is, and the ends of its 95 % interval.
+    """
 
     measure: str
     value: float

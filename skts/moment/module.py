@@ -221,7 +221,15 @@ class RMSNorm(nn.Module):
 
 
 class ReconstructionHead(nn.Module):
-    """From each token back to its patch: (..., D) to (..., P). The only head that is pre-trained."""
+    """From each token back to its patch: (..., D) to (..., P). The only head that is pre-trained.
+
+    Parameters
+    ----------
+    d_model, patch_len : int
+        D and P.
+    dropout : float
+        In training only.
+    """
 
     def __init__(self, d_model: int, patch_len: int, dropout: float) -> None:
         super().__init__()

@@ -159,6 +159,30 @@ def test_policies(X):
         after("fallback", solver=lambda x, dt, n: x)
 
 
+def test_the_solver_is_given_a_start_as_it_came_not_as_coordinates_see_it(X):
+    """A start off the plane of the data: the projection would lose what the solver needs."""
+    given = []
+
+    def solver(x, dt, n):
+        given.append(x)
+        return np.concatenate([rotation(x[:, :2], dt, n), np.repeat(x[:, None, 2:], n + 1, 1)], 2)
+
+    flat = np.concatenate([X, np.zeros((*X.shape[:2], 3))], 2) + 1e-6
+    model = FlowMapSimulator(
+        dt=DT,
+        stepper="opinf",
+        coordinates="pca",
+        n_components=2,
+        on_divergence="fallback",
+        solver=solver,
+        random_state=0,
+    ).fit(flat)
+    off = np.array([[1.0, 0.0, 5.0, 0.0, 0.0]])
+    _, info = model.simulate(off, n_steps=10, return_info=True)
+    assert info["status"].tolist() == ["left"]
+    np.testing.assert_allclose(given[0], off)
+
+
 def rotation(x, dt, n):
     """The exact solver of the circles."""
     angle = np.arange(n + 1) * dt
