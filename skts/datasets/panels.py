@@ -64,15 +64,15 @@ def make_factor_panel(
     -----
     With :math:`t` from 0 to 1 and :math:`s = \sin 2 \pi f t`:
 
-    =========  ========================  =============
-    factor     series                    range of c
-    =========  ========================  =============
-    trend      :math:`t^c + s`           1/8 to 8
-    frequency  :math:`\sin 2 \pi c t`    1 to 32
-    amplitude  :math:`c\, s`             1/4 to 4
-    phase      :math:`\sin(2 \pi f t + c)`  0 to 2 pi
-    baseline   :math:`c + s`             -2 to 2
-    =========  ========================  =============
+    =========  =============================  =============
+    factor     series                         range of c
+    =========  =============================  =============
+    trend      :math:`t^c + s`                1/8 to 8
+    frequency  :math:`\sin 2 \pi c t`         1 to 32
+    amplitude  :math:`c\, s`                  1/4 to 4
+    phase      :math:`\sin(2 \pi f t + c)`    0 to 2 pi
+    baseline   :math:`c + s`                  -2 to 2
+    =========  =============================  =============
 
     The factors and ranges are those of the figure that shows what MOMENT knows; trend and amplitude are evenly spread
     in their logarithm here. An encoder that standardises each series, as MOMENT does, cannot see the baseline, and

@@ -285,10 +285,16 @@ class FlowMapSimulator(
 
         Parameters
         ----------
-        X, times, u, params
-            As in ``fit``, which the first call is.
+        X : array of shape (n_traj, n_times, d), list of arrays (n_times_i, d), or array (n_times, d)
+            Trajectories, as in ``fit``, which the first call is.
         y : ignored
             There for scikit-learn's pipelines.
+        times : array of shape (n_times,), or list of arrays (n_times_i,), optional
+            As in ``fit``.
+        u : array of shape (n_traj, n_times, du), or list of arrays (n_times_i, du), optional
+            As in ``fit``.
+        params : array of shape (n_traj, dp), optional
+            As in ``fit``.
 
         Returns
         -------

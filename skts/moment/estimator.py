@@ -338,7 +338,7 @@ class MomentEmbedder(MomentReadability, MomentQueries, TransformerMixin, MomentF
         -------
         ndarray of str
             For instance "layer7_mean_0", "diff_layer7_mean_0", "value_0-0.25_q50"; with ``channels="concat"`` after
-            "channel0_".
+            ``channel0_``.
         """
         check_is_fitted(self)
         _check_feature_names_in(self, input_features, generate_names=False)
