@@ -26,6 +26,7 @@ from skts.flowmap.choices import (
     steps_for,
 )
 from skts.flowmap.coordinates import OwnCoordinates
+from skts.flowmap.judging import best_of
 from skts.flowmap.module import FlowMap
 from skts.flowmap.online import as_arrays, as_pieces, kept_pieces, update
 from skts.flowmap.queries import SimulatorQueries
@@ -412,15 +413,14 @@ class FlowMapSimulator(
 
     def _train_anew(self, run: FitRun, module: FlowMap, split: tuple[Pieces, Pieces]) -> None:
         """Every stepper that is to be tried; the one with the best held-out rollouts stays."""
-        best = float("inf")
+        tried = []
         for number, config in enumerate(self._configs):
             model = module if not number else self._build(**config)
             name = f"{named(one_or_all(config['steppers']))}: " if len(self._configs) > 1 else ""
-            training = Training(run, model, *split, self._recipe(), name)
-            self._chosen = self.__dict__.get("_chosen", (model, config, training))
-            error = training.all_stages()
-            if number == 0 or error < best:
-                best, self._chosen = error, (model, config, training)
+            tried.append((model, config, Training(run, model, *split, self._recipe(), name)))
+            self._chosen = tried[0]  # what an interrupt leaves
+            tried[-1][2].all_stages()
+        self._chosen = best_of(tried, split[1] or split[0])
         self._keep(*split, ([], []), run.settings.seed)
 
     def _train_on(self, run: FitRun, module: FlowMap, split: tuple[Pieces, Pieces]) -> None:

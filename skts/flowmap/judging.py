@@ -1,6 +1,7 @@
 """The error that decides: rollouts from held-out states, clipped, as far as anything can be foreseen."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -9,7 +10,7 @@ from skts.flowmap.module import FlowMap
 from skts.flowmap.simulation import Simulation
 from skts.flowmap.trajectories import StepWindows
 
-__all__ = ["Judge"]
+__all__ = ["Judge", "best_of"]
 
 _WINDOWS = 48
 _HORIZON = 40  # of the longest steps
@@ -58,3 +59,11 @@ class Judge:
             far = max(far, int(lost[0]) if len(lost) else self.horizon)
         self.horizon = max(1, min(self.horizon, 2 * far))
         self.states, self.summed = self.states[:, : self.horizon + 1], self.summed[:, : self.horizon + 1]
+
+
+def best_of(tried: Sequence[Any], pieces: list[tuple[Tensor, Tensor]]) -> Any:
+    """The best of (model, ..., training), all judged over one horizon: each training has shortened its own."""
+    judge = Judge(pieces, max(max(training.steps) for *_, training in tried))
+    if len(tried) == 1 or not judge.can_judge:
+        return tried[0]
+    return min(tried, key=lambda row: judge.error(row[0], row[-1].selected))

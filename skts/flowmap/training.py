@@ -93,8 +93,8 @@ class Training:
         self.started: set[tuple[int, int]] = set()  # flow maps (member, step) that have been trained before
         self.rng = np.random.default_rng(run.settings.seed)
 
-    def all_stages(self) -> float:
-        """Train and choose; the held-out error of the choice (NaN where nothing could be held out)."""
+    def all_stages(self) -> None:
+        """Train and choose."""
         self.coordinates()
         self.learn_range()
         self.judge = Judge(self.valid or self.train, max(self.steps))
@@ -104,7 +104,6 @@ class Training:
                 self.stepper(step, self.recipe.max_epochs, member)
         if self.recipe.joint_epochs:
             self.fine_tune()
-        return min(self.tried.values(), default=float("nan"))
 
     # ---- coordinates --------------------------------------------------------------------------------------------
 
