@@ -2,7 +2,6 @@
 
 import copy
 import warnings
-from typing import Any
 
 import numpy as np
 import torch
@@ -42,11 +41,10 @@ def update(
         Chosen step sizes.
     """
     before = copy.deepcopy(module.state_dict())
-    judges = [Judge(valid or train, max(steps)) for train, valid in (old, new)]
+    judges = [Judge(valid or train, max(steps)) for train, valid in (old, new) if train]
     errors = [judge.error(module, steps) for judge in judges]
-    slow = copy.copy(run)
-    slow.settings = run.settings.changed(lr=run.settings.lr / _SLOWER, keep_start=True)
-    training = Training(slow, module, mixed(old[0], new[0]), mixed(old[1], new[1]), recipe, name="update ")
+    slower = {"lr": run.settings.lr / _SLOWER, "keep_start": True}
+    training = Training(run, module, mixed(old[0], new[0]), mixed(old[1], new[1]), recipe, "update ", **slower)
     training.learn_range()
     for member in range(len(module.members)):
         for step in steps:
@@ -55,15 +53,14 @@ def update(
                 with torch.no_grad():
                     module.members[member][str(step)].widen(training.single_steps(training.train, step))
             training.stepper(step, recipe.max_epochs, member)
-    run.history, run.net = slow.history, slow.net
     after = [judge.error(module, steps) for judge in judges]
-    kept = after[0] <= _ALLOWED * errors[0] + 1e-6 and after[1] <= errors[1]
+    kept = after[0] <= _ALLOWED * errors[0] + 1e-6 and after[-1] <= errors[-1]
     if not kept:
         module.load_state_dict(before)
         warnings.warn(
             f"the update was undone: it took the held-out error of earlier trajectories from {errors[0]:.3g} to "
-            f"{after[0]:.3g}, that of the new ones from {errors[1]:.3g} to {after[1]:.3g}. Pass more trajectories, or "
-            "fit a model of their own for the new ones.",
+            f"{after[0]:.3g}, that of the new ones from {errors[-1]:.3g} to {after[-1]:.3g}. Pass more trajectories, "
+            "or fit a model of their own for the new ones.",
             stacklevel=8,
         )
     return kept
@@ -80,16 +77,19 @@ def mixed(old: Pieces, new: Pieces) -> Pieces:
 
 def kept_pieces(old: Pieces, new: Pieces, n_rows: int, rng: np.random.Generator) -> Pieces:
     """At most ``n_rows`` rows of both, in whole pieces as far as they fit, half of them of the new ones."""
-    kept: list[Any] = []
-    room = {"new": n_rows if not old else n_rows // 2, "old": n_rows - n_rows // 2}
-    for name, pieces in (("new", new), ("old", old)):
-        left = room[name]
-        for number in rng.permutation(len(pieces)):
-            states, context = pieces[number]
-            if left < 2:
-                break
-            kept.append((states[:left].clone(), context[:left].clone()))
-            left -= len(kept[-1][0])
+    half = n_rows // 2 if old else 0
+    return [*_some(new, n_rows - half, rng), *_some(old, half, rng)]
+
+
+def _some(pieces: Pieces, n_rows: int, rng: np.random.Generator) -> Pieces:
+    """Pieces in random order; the last one is cut where it would be too long."""
+    kept: Pieces = []
+    for number in rng.permutation(len(pieces)):
+        if n_rows < 2:
+            break
+        states, context = (part[:n_rows].clone() for part in pieces[number])
+        kept.append((states, context))
+        n_rows -= len(states)
     return kept
 
 

@@ -81,12 +81,21 @@ class Training:
         What the user has decided.
     name : str
         In front of the names of stages.
+    **changes : dict
+        Fields of the settings that differ from the fit's in every stage.
     """
 
     def __init__(
-        self, run: FitRun, module: FlowMap, train: Pieces, valid: Pieces, recipe: Recipe, name: str = ""
+        self,
+        run: FitRun,
+        module: FlowMap,
+        train: Pieces,
+        valid: Pieces,
+        recipe: Recipe,
+        name: str = "",
+        **changes: Any,
     ) -> None:
-        self.run, self.module, self.recipe, self.name = run, module, recipe, name
+        self.run, self.module, self.recipe, self.name, self.changes = run, module, recipe, name, changes
         self.train, self.valid = train, valid
         self.steps = sorted({*map(int, module.solvers), *(int(s) for s in module.members[0])})
         self.selected, self.tried = list(self.steps), {}
@@ -173,7 +182,7 @@ class Training:
             return
         longest = max(len(z) for z, _ in train)
         n_forward = min(self.recipe.n_forward, max(1, (longest - 1) // step))
-        if not len(StepWindows.of(train, step, 1).starts):
+        if longest <= step:
             return
         if (member, step) not in self.started:
             self._prepare(stepper, step)
@@ -268,7 +277,7 @@ class Training:
         return windows if windows is not None and len(windows) else None
 
     def _run(self, part: Any, windows: StepWindows, loss: Any, valid: StepWindows | None, **changes: Any) -> None:
-        self.run.train(part, windows, loss, valid=valid, **changes)
+        self.run.train(part, windows, loss, valid=valid, **{**self.changes, **changes})
         self.module.cpu()
 
     def _augmented(self, windows: Tensor) -> Tensor:  # (B, m + 1, d) -> (B, m + 1, d)

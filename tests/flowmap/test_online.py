@@ -81,3 +81,18 @@ def test_other_features_are_refused_and_nothing_is_lost():
     with pytest.raises(InputError, match="controls"):
         model.partial_fit(circles(8, 200), u=np.zeros((8, 200, 1)))
     np.testing.assert_array_equal(model.simulate([[1.0, 0.0]], n_steps=5), before)
+
+
+def test_nothing_is_remembered_where_that_is_wanted():
+    settings = {**SETTINGS, "module_kwargs": {**SETTINGS["module_kwargs"], "n_replay": 0}}
+    model = FlowMapSimulator(**settings).fit(circles(8, 200))
+    assert model.replay_ == {"train": [], "valid": []}
+    model.partial_fit(circles(8, 200, seed=5))
+    assert np.isfinite(model.simulate([[1.0, 0.0]], n_steps=5)).all()
+
+
+def test_an_update_says_what_stopped_it():
+    model = FlowMapSimulator(**SETTINGS).fit(circles(8, 200))
+    with pytest.warns(UserWarning, match="max_time"):
+        model.set_params(max_time=1e-3).partial_fit(circles(8, 200, seed=5))
+    assert model.stopped_by_ == "max_time"
