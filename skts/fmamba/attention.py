@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["KERNELS", "FastAttention", "break_even", "random_features"]
+__all__ = ["KERNELS", "FastAttention", "NormLin", "break_even", "random_features"]
 
 KERNELS = ("gauss", "relu", "favor+", "softmax")
 NORMS = ("row", "kdim", "kdim_n")
@@ -18,11 +18,13 @@ _TINY = 1e-12  # rows whose scores all underflow
 
 
 def break_even(d_model: int, n_heads: int) -> int:
-    """Number of variates from which FAVOR+ needs fewer multiplications than exact softmax attention.
+    """Number of variates from which FAVOR+ is faster than exact softmax attention.
 
-    Per head, softmax takes 2 N^2 e multiply-adds and FAVOR+ 4 N e m, with e = d_model / n_heads and m random features.
+    Per head, softmax takes 2 N^2 e multiply-adds and FAVOR+ 4 N e m, with e = d_model / n_heads and m random features:
+    equal at N = 2 m. A multiply-add of FAVOR+ costs about three of softmax, which torch fuses into one pass over memory
+    (see docs/bench_variates.md), and softmax is exact: "auto" takes it up to three times that number.
     """
-    return 2 * default_features(d_model // n_heads)
+    return 3 * 2 * default_features(d_model // n_heads)
 
 
 def default_features(head_width: int) -> int:
@@ -60,12 +62,18 @@ class FastAttention(nn.Module):
         paper; ``softmax`` is exact and quadratic.
     norm : {"row", "kdim", "kdim_n"}
         ``row`` divides by the row's sum of scores, so that weights sum to one and the number of variates may change;
-        ``kdim`` divides by the head's width alone (the paper's formula; scores grow with the number of variates),
-        ``kdim_n`` by the number of variates as well. softmax is always row-normalised.
+        ``kdim`` divides by the number of features, which is the head's width, alone (the paper's formula; scores grow
+        with the number of variates), ``kdim_n`` by the number of variates as well. softmax is always row-normalised.
     gated : bool
         Multiply the result by a learned gate before the output projection.
     n_features : int, optional
-        Random features of ``favor+``; e ln e by default.
+        Random features. By default ``favor+`` takes e ln e of them (e is the head's width), while ``gauss`` and
+        ``relu`` look at each number of queries and keys by itself; with ``n_features`` they look at that many random
+        projections, which is the other reading of the FMamba paper.
+    redraw_every : int, optional, default=1000
+        Training steps after which new projections are drawn, by a generator of the module's own, so that nothing is
+        learned for one draw; None keeps the first. In evaluation they never change: they are buffers, saved with the
+        weights, as are the seed and the count of steps.
 
     References
     ----------
@@ -80,22 +88,28 @@ class FastAttention(nn.Module):
         norm: str = "row",
         gated: bool = False,
         n_features: int | None = None,
+        redraw_every: int | None = 1000,
     ) -> None:
         super().__init__()
-        self.n_heads, self.kernel, self.norm = n_heads, kernel, norm
+        self.n_heads, self.kernel, self.norm, self.redraw_every = n_heads, kernel, norm, redraw_every
         self.head_width = d_model // n_heads
         self.to_qkv = nn.Linear(d_model, 3 * d_model, bias=False)
         self.out = nn.Linear(d_model, d_model)
         self.gate = nn.Linear(d_model, d_model) if gated else None
         if self.gate is not None:
             nn.init.constant_(self.gate.bias, 2.0)  # open at the start
-        if kernel == "favor+":
-            # A buffer: saved with the weights, otherwise a loaded model would predict something else.
-            projection = random_features(n_features or default_features(self.head_width), self.head_width)
-            self.register_buffer("projection", projection)
+        self.n_features = n_features or (default_features(self.head_width) if kernel == "favor+" else None)
+        self.projects = kernel != "softmax" and self.n_features is not None
+        if self.projects:
+            # Buffers: saved with the weights, otherwise a loaded model would predict something else.
+            self.register_buffer("seed", torch.randint(2**62, ()))
+            self.register_buffer("steps", torch.zeros((), dtype=torch.long))
+            self.register_buffer("projection", self._draw())
 
     def forward(self, E: Tensor) -> Tensor:  # (B, N, D) -> (B, N, D)
         """Mix the tokens of all variates."""
+        if self.training and self.projects and self.redraw_every:
+            self._count_step(self.redraw_every)
         q, k, v = (t.transpose(1, 2) for t in self._heads(E))  # (B, heads, N, e)
         mixed = F.scaled_dot_product_attention(q, k, v) if self.kernel == "softmax" else self._linear(q, k, v)
         O = mixed.transpose(1, 2).flatten(2)  # noqa: E741  (B, N, D)
@@ -113,15 +127,31 @@ class FastAttention(nn.Module):
 
     def features(self, x: Tensor, query: bool) -> Tensor:
         """The feature map of queries or keys (B, heads, N, e) -> (B, heads, N, m)."""
-        if self.kernel == "gauss":
-            return torch.exp(-0.5 * x * x)
-        if self.kernel == "relu":
-            return F.relu(x) + 1e-3
+        if self.kernel == "favor+":
+            logits = self.log_features(x)
+            # Any constant per query, and one for all keys, cancels in the row-normalised ratio and keeps exp in range.
+            peak = logits.amax(dim=-1 if query else (-1, -2), keepdim=True).detach()
+            return torch.exp(logits - peak) + 1e-6
+        if self.projects:
+            x = x / self.head_width**0.25 @ self.projection.T
+        return torch.exp(-0.5 * x * x) if self.kernel == "gauss" else F.relu(x) + 1e-3
+
+    def log_features(self, x: Tensor) -> Tensor:
+        """Logarithms of FAVOR+'s features: the mean product of those of q and k estimates exp(q k / sqrt e)."""
         x = x / self.head_width**0.25
-        logits = x @ self.projection.T - 0.5 * (x * x).sum(-1, keepdim=True)
-        # Any constant per query, and one for all keys, cancels in the row-normalised ratio and keeps exp in range.
-        peak = logits.amax(dim=-1 if query else (-1, -2), keepdim=True).detach()
-        return torch.exp(logits - peak) + 1e-6
+        return x @ self.projection.T - 0.5 * (x * x).sum(-1, keepdim=True)
+
+    def _count_step(self, redraw_every: int) -> None:
+        self.steps += 1
+        if self.steps % redraw_every == 0:
+            # A new tensor: a graph that waits for its backward may still hold the old one.
+            self.projection = self._draw().to(self.projection)
+
+    def _draw(self) -> Tensor:
+        """Projections that follow from the seed and the number of steps alone: the global generator stays untouched."""
+        assert self.n_features is not None
+        generator = torch.Generator().manual_seed(int(self.seed) + int(self.steps))
+        return random_features(self.n_features, self.head_width, generator)
 
     def _heads(self, E: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         q, k, v = self.to_qkv(E).unflatten(-1, (3, self.n_heads, self.head_width)).unbind(2)
@@ -134,4 +164,40 @@ class FastAttention(nn.Module):
     def _normaliser(self, q: Tensor, k: Tensor) -> Tensor | float:
         if self.norm == "row":
             return (q @ k.sum(-2).unsqueeze(-1)).clamp_min(_TINY)  # (B, heads, N, 1)
-        return float(self.head_width * (k.shape[-2] if self.norm == "kdim_n" else 1))
+        return float(k.shape[-1] * (k.shape[-2] if self.norm == "kdim_n" else 1))
+
+
+class NormLin(nn.Module):
+    r"""A learned weight for each pair of variates in place of attention: softplus(M), with rows that sum to one.
+
+    Quadratic in the number of variates, which is fixed, but without queries, keys and scores.
+
+    Parameters
+    ----------
+    d_model : int
+        Width of a token.
+    n_variates : int
+        Number of tokens.
+
+    References
+    ----------
+    W. Yue et al.: OLinear: A Linear Model for Time Series Forecasting in Orthogonally Transformed Domain, 2025,
+    https://arxiv.org/abs/2505.08550.
+    """
+
+    def __init__(self, d_model: int, n_variates: int) -> None:
+        super().__init__()
+        self.mixing = nn.Parameter(torch.eye(n_variates) + torch.randn(n_variates, n_variates))
+        self.to_v = nn.Linear(d_model, d_model, bias=False)
+        self.out = nn.Linear(d_model, d_model)
+
+    def forward(self, E: Tensor) -> Tensor:  # (B, N, D) -> (B, N, D)
+        """Mix the tokens of all variates."""
+        return self.out(self._rows() @ self.to_v(E))
+
+    def weights(self, E: Tensor) -> Tensor:
+        """The weights (B, 1, N, N), the same for every row of the batch."""
+        return self._rows().expand(len(E), 1, -1, -1)
+
+    def _rows(self) -> Tensor:
+        return F.normalize(F.softplus(self.mixing), p=1.0, dim=-1)

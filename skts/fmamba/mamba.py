@@ -36,7 +36,7 @@ class Mamba(nn.Module):
         d_inner, rank = expand * d_model, math.ceil(d_model / 16)
         self.sizes = (rank, d_state, d_state)
         self.to_xz = nn.Linear(d_model, 2 * d_inner, bias=False)
-        self.conv = nn.Conv1d(d_inner, d_inner, d_conv, groups=d_inner, padding=d_conv - 1)
+        self.conv = nn.Conv1d(d_inner, d_inner, d_conv, groups=d_inner)
         self.to_delta_B_C = nn.Linear(d_inner, sum(self.sizes), bias=False)
         self.to_step = nn.Linear(rank, d_inner)
         self.A_log = nn.Parameter(torch.arange(1.0, d_state + 1).log().repeat(d_inner, 1))
@@ -56,14 +56,21 @@ class Mamba(nn.Module):
     def forward(self, E: Tensor) -> Tensor:  # (B, N, D) -> (B, N, D)
         """Run the state space from the first token to the last."""
         x, z = self.to_xz(E).chunk(2, dim=-1)
-        x = self.conv(x.transpose(1, 2))[..., : E.shape[1]].transpose(1, 2)  # causal: drop the right padding
-        x = F.silu(x)
+        x = F.silu(self._convolve(x))
         step, B, C = self.to_delta_B_C(x).split(self.sizes, dim=-1)
         # Steps and rates in float32 even under autocast: small steps vanish in half precision.
         delta = F.softplus(self.to_step(step).float() if step.dtype != torch.float64 else self.to_step(step))
         y = selective_scan(x.to(delta.dtype), delta, -torch.exp(self.A_log), B, C, self.D, z)
         assert isinstance(y, Tensor)
         return self.out(y.to(E.dtype))
+
+    def _convolve(self, x: Tensor) -> Tensor:  # (B, N, D) -> (B, N, D)
+        """The causal convolution as one product for each tap: faster than torch's, without transposed copies."""
+        assert self.conv.bias is not None
+        taps, y = self.conv.weight.squeeze(1).unbind(1), self.conv.bias  # the last tap is the token's own
+        for lag in range(min(len(taps), x.shape[1])):
+            y = torch.addcmul(y, F.pad(x, (0, 0, lag, -lag)) if lag else x, taps[-1 - lag])
+        return y
 
 
 class BiMamba(nn.Module):
