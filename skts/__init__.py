@@ -9,6 +9,7 @@ __version__ = "0.1.0.dev0"
 _LAZY = {
     "FMambaForecaster": "skts.fmamba",
     "FlowMapSimulator": "skts.flowmap",
+    "FractalSampler": "skts.fractal",
     "JointEBMClassifier": "skts.jointebm",
     "MomentEmbedder": "skts.moment",
     "load": "skts.persistence",
@@ -19,6 +20,7 @@ _LAZY = {
 __all__ = [
     "FMambaForecaster",
     "FlowMapSimulator",
+    "FractalSampler",
     "JointEBMClassifier",
     "MomentEmbedder",
     "__version__",

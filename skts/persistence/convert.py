@@ -1,7 +1,8 @@
 """Weights of other libraries to safetensors, the one place that reads their files; nothing in them is executed."""
 
+import argparse
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,22 @@ __all__ = ["to_safetensors"]
 _NESTED = ("state_dict", "model_state_dict", "model")  # where training scripts put the weights
 
 
-def to_safetensors(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> Path:
+def to_safetensors(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    describe: Callable[[Mapping[str, Tensor]], Mapping[str, str]] | None = None,
+) -> Path:
     """Turn a .bin, .pt or .pth file of tensors into a safetensors file.
 
     Parameters
     ----------
     source : str or path
-        A file of named tensors, alone or under "state_dict", "model_state_dict" or "model".
+        A file of named tensors, alone or under "state_dict", "model_state_dict" or "model"; what lies beside those
+        (optimiser, epoch, the Namespace of a command line) is left out.
     target : str or path
         The file to write.
+    describe : callable, optional
+        Of the tensors: texts to be kept as the file's metadata, such as the configuration of the network.
 
     Returns
     -------
@@ -49,7 +57,9 @@ def to_safetensors(source: str | os.PathLike[str], target: str | os.PathLike[str
     if not source.is_file():
         raise PersistenceError("a file of weights", f"no file {source}", "Check the path.")
     try:
-        content: Any = torch.load(source, map_location="cpu", weights_only=True)
+        # A Namespace is a bag of names, made without running anything; training scripts keep their arguments in one.
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            content: Any = torch.load(source, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds here
         hint = "Files that hold objects are not read. Save the state_dict alone where you trust the file."
         reason = next(iter(str(error).splitlines()), type(error).__name__)
@@ -61,5 +71,6 @@ def to_safetensors(source: str | os.PathLike[str], target: str | os.PathLike[str
         got = f"{source} with a {type(state).__name__} that holds none, or more than them"
         raise PersistenceError("a file of named tensors", got, "Save the state_dict alone.")
     # Tensors that share memory are written once each: the format knows no sharing.
-    save_file({name: tensor.detach().contiguous().clone() for name, tensor in state.items()}, target)
+    metadata = None if describe is None else dict(describe(state))
+    save_file({name: tensor.detach().contiguous().clone() for name, tensor in state.items()}, target, metadata)
     return target

@@ -1,0 +1,167 @@
+"""The density that the network starts from: a mixture whose components are trees of codes and Gaussians of numbers.
+
+Every conditional of it is known in closed form. With prefix weights r_k proportional to p(k | y) p_k(x_1 .. x_{s-1}),
+
+    p(x_s | x_1 .. x_{s-1}) = sum_k r_k p_k(x_s | x_1 .. x_{s-1}).
+
+A code has at most one parent among the codes before it; the numbers of a component have a full covariance L L^T, so
+that z = L^{-1} (x - mu) gives the conditional mean x_s - L_ss z_s and the conditional deviation L_ss.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Anchors", "Mixture"]
+
+
+@dataclass
+class Anchors:
+    """What the mixture says of slots before they are seen.
+
+    Parameters
+    ----------
+    logits : Tensor of shape (B, codes, V)
+        Log-probabilities of the values of the codes.
+    log_weight, mean, log_std : Tensor of shape (B, numbers, K)
+        The mixtures of normal distributions of the numbers.
+    """
+
+    logits: Tensor
+    log_weight: Tensor
+    mean: Tensor
+    log_std: Tensor
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self], rows: Tensor) -> Self:
+        """Parts one after another, then put into the order of ``rows``."""
+        return cls(*(torch.cat([getattr(p, f.name) for p in parts])[rows] for f in fields(cls)))
+
+
+class Mixture(nn.Module):
+    """Conditionals of a mixture, all at once or slot by slot. Its numbers are fitted by :mod:`skts.fractal.em`.
+
+    Parameters
+    ----------
+    n_values : list of int
+        Codes of each slot, 0 for a number.
+    n_components : int
+        K.
+    n_classes : int
+        C; prior weights of the components for each class, and for no class.
+    parents : list of int
+        For each code (in the order of the codes) the one that it depends on within a component, or -1.
+    """
+
+    def __init__(self, n_values: list[int], n_components: int, n_classes: int, parents: list[int]) -> None:
+        super().__init__()
+        K, V = n_components, max(1, *n_values)
+        codes = [s for s, v in enumerate(n_values) if v]
+        numbers = [s for s, v in enumerate(n_values) if not v]
+        contexts = V + 1 if any(p >= 0 for p in parents) else 1
+        self.rank = {slot: i for i, slot in enumerate(codes)} | {slot: i for i, slot in enumerate(numbers)}
+        self.is_code, self.parents = [v > 0 for v in n_values], parents
+        for name, value in {"codes": codes, "numbers": numbers, "parent": parents}.items():
+            self.register_buffer(name, torch.tensor(value, dtype=torch.long), persistent=False)
+        self.register_buffer("log_prior", torch.full((n_classes + 1, K), -math.log(K)))
+        self.register_buffer("log_table", torch.zeros(len(codes), contexts, K, V))
+        self.register_buffer("mu", torch.zeros(K, len(numbers)))
+        self.register_buffer("L", torch.eye(len(numbers)).repeat(K, 1, 1))
+
+    @property
+    def n_components(self) -> int:
+        """K."""
+        return self.log_prior.shape[1]
+
+    def _contexts(self, x: Tensor) -> Tensor:
+        """Which row of the table holds for each code (B, codes): the parent's value, or the last one if unknown."""
+        last = self.log_table.shape[1] - 1
+        if not last:
+            return torch.zeros_like(x[:, self.codes], dtype=torch.long)
+        value = x[:, self.codes[self.parent.clamp(min=0)]]
+        known = ~value.isnan() & (self.parent >= 0)
+        return torch.where(known, value.nan_to_num(), float(last)).long()
+
+    def forward(self, x: Tensor, label: Tensor) -> Anchors:
+        """What is said of every slot given those before it.
+
+        Parameters
+        ----------
+        x : Tensor of shape (B, D)
+            Codes and numbers, NaN where missing.
+        label : Tensor of shape (B,)
+            Class, or C for none.
+        """
+        B, K = len(x), self.n_components
+        log_own = x.new_zeros(B, x.shape[1], K)
+        table = self.log_table[torch.arange(len(self.codes), device=x.device), self._contexts(x)]  # (B, codes, K, V)
+        value = x[:, self.codes]
+        at = value.nan_to_num().long()[..., None, None].expand(-1, -1, K, 1)
+        log_own[:, self.codes] = table.gather(3, at)[..., 0].masked_fill(value.isnan()[..., None], 0.0)
+        mean, log_own[:, self.numbers] = self._numbers(x[:, self.numbers])
+        before = log_own.cumsum(1) - log_own + self.log_prior[label][:, None]
+        log_r = before.log_softmax(-1)
+        logits = (table + log_r[:, self.codes, :, None]).logsumexp(2)
+        return Anchors(logits, log_r[:, self.numbers], mean, self._log_std().expand_as(mean))
+
+    def _log_std(self) -> Tensor:
+        return self.L.diagonal(dim1=1, dim2=2).log().T  # (numbers, K)
+
+    def _numbers(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Conditional means and log-densities (B, numbers, K); a missing number counts as the component's own mean."""
+        std = self._log_std().exp()
+        if not x.isnan().any():
+            z = torch.linalg.solve_triangular(self.L, (x[None] - self.mu[:, None]).transpose(1, 2), upper=False)
+            z = z.permute(2, 1, 0)
+            return x[..., None] - std * z, _log_normal(z, std)
+        z = x.new_zeros(*x.shape, self.n_components)
+        mean = torch.empty_like(z)
+        for s in range(x.shape[1]):
+            mean[:, s] = self.mu[:, s] + torch.einsum("bik,ki->bk", z[:, :s], self.L[:, s, :s])
+            z[:, s] = ((x[:, s, None] - mean[:, s]) / std[s]).nan_to_num()
+        return mean, _log_normal(z, std).masked_fill(x.isnan()[..., None], 0.0)
+
+    # ---- slot by slot -------------------------------------------------------------------------------------------
+
+    def begin(self, label: Tensor, n_slots: int) -> dict[str, Any]:
+        """A state before the first slot."""
+        prior = self.log_prior[label]
+        return {
+            "log_r": prior.clone(),
+            "x": prior.new_full((len(label), n_slots), math.nan),
+            "z": prior.new_zeros(len(label), len(self.numbers), self.n_components),
+        }
+
+    def predict(self, state: dict[str, Any], slot: int) -> tuple[Tensor, Tensor]:
+        """Of the next slot: for a code its log-probabilities (B, K, V); for a number (B, K) means and deviations."""
+        i = self.rank[slot]
+        if not self.is_code[slot]:
+            mean = self.mu[:, i] + torch.einsum("bik,ki->bk", state["z"][:, :i], self.L[:, i, :i])
+            return mean, self.L[:, i, i].expand_as(mean)
+        last = self.log_table.shape[1] - 1
+        if not last or self.parents[i] < 0:
+            return (rows := self.log_table[i, last].expand(len(state["x"]), -1, -1)), rows
+        value = state["x"][:, self.codes[self.parents[i]]]
+        rows = self.log_table[i, torch.where(value.isnan(), float(last), value).long()]
+        return rows, rows
+
+    def update(self, state: dict[str, Any], slot: int, said: tuple[Tensor, Tensor], x: Tensor) -> None:
+        """Take in the value (B,) of a slot, NaN where it stays unknown."""
+        seen = ~x.isnan()
+        state["x"][:, slot] = x
+        if self.is_code[slot]:
+            at = x.nan_to_num().long()[:, None, None].expand(-1, self.n_components, 1)
+            log_own = said[0].gather(2, at)[..., 0]
+        else:
+            z = ((x[:, None] - said[0]) / said[1]).nan_to_num()
+            state["z"][:, self.rank[slot]] = z
+            log_own = _log_normal(z, said[1])
+        state["log_r"] += log_own.masked_fill(~seen[:, None], 0.0)
+
+
+def _log_normal(z: Tensor, std: Tensor) -> Tensor:
+    return -0.5 * z.square() - std.log() - 0.5 * math.log(2 * math.pi)

@@ -1,0 +1,116 @@
+"""The closed-form start: conditionals multiply to the joint, and expectation-maximisation finds what is there."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import multivariate_normal
+
+from skts import FractalSampler
+from skts.fractal.em import choose_mixture, parents_of
+from skts.fractal.mixture import Mixture
+from skts.fractal.ordering import dependent_order, mutual_information
+
+RNG = np.random.default_rng(0)
+
+
+def fitted(x, n_values, K, parents=(), label=None, n_classes=0):
+    n = len(x)
+    label = np.zeros(n, dtype=int) if label is None else label
+    ordinal = np.zeros(sum(v > 0 for v in n_values), dtype=bool)
+    held = np.arange(n) % 10 == 0
+    return choose_mixture(x, label, None, n_values, n_classes, list(parents), ordinal, K, held, seed=0)
+
+
+def as_module(found, n_values, parents=(), n_classes=0):
+    module = Mixture(n_values, found.n_components, n_classes, list(parents))
+    module.load_state_dict({k: torch.from_numpy(np.asarray(v)).float() for k, v in found.buffers.items()})
+    return module.double()
+
+
+def test_gaussian_conditionals_multiply_to_the_joint():
+    x = RNG.multivariate_normal([0, 0, 0], [[1, 0.8, 0.2], [0.8, 1, 0.5], [0.2, 0.5, 1]], 500)
+    found = fitted(x, [0, 0, 0], 2)
+    module = as_module(found, [0, 0, 0])
+    said = module(torch.from_numpy(x[:20]), torch.zeros(20, dtype=torch.long))
+    z = (torch.from_numpy(x[:20])[..., None] - said.mean) / said.log_std.exp()
+    by_slot = (said.log_weight - 0.5 * z**2 - said.log_std - 0.5 * np.log(2 * np.pi)).logsumexp(-1)
+    L, mu = module.L.numpy(), module.mu.numpy()
+    weight = module.log_prior.exp()[0].numpy()
+    joint = sum(w * multivariate_normal(m, c @ c.T).pdf(x[:20]) for w, m, c in zip(weight, mu, L, strict=True))
+    np.testing.assert_allclose(by_slot.sum(1), np.log(joint), atol=1e-6)
+
+
+def test_slot_by_slot_is_all_at_once():
+    x = np.column_stack([RNG.integers(0, 3, 300), RNG.normal(size=300), RNG.integers(0, 2, 300), RNG.normal(size=300)])
+    x[:, 3] += x[:, 0]
+    n_values, parents = [3, 0, 2, 0], [-1, 0]
+    module = as_module(fitted(x, n_values, 3, parents), n_values, parents)
+    some = torch.from_numpy(x[:10].copy())
+    some[0, 1] = some[1, 0] = some[2, 2] = np.nan
+    label = torch.zeros(10, dtype=torch.long)
+    said, state = module(some, label), module.begin(label, 4)
+    for slot in range(4):
+        word = module.predict(state, slot)
+        log_r, i = state["log_r"].log_softmax(-1), module.rank[slot]
+        if module.is_code[slot]:
+            seen = said.logits[:, i]
+            assert torch.allclose((word[0] + log_r[..., None]).logsumexp(1).exp(), seen.exp(), atol=1e-8)
+        else:
+            assert torch.allclose(word[0], said.mean[:, i])
+            assert torch.allclose(log_r, said.log_weight[:, i])
+        module.update(state, slot, word, some[:, slot])
+
+
+def test_a_tree_finds_the_parent_and_beats_independence():
+    x = RNG.integers(0, 2, (2000, 4)).astype(float)
+    x[:, 3] = np.where(RNG.random(2000) < 0.9, x[:, 1], x[:, 3])
+    parents = parents_of(mutual_information(x), [2] * 4)
+    assert parents[3] == 1
+    gain = fitted(x, [2] * 4, 1, parents).score - fitted(x, [2] * 4, 1, [-1] * 4).score
+    p = 0.95  # of agreement: 0.9 + 0.1 / 2
+    assert gain == pytest.approx(np.log(2) + p * np.log(p) + (1 - p) * np.log(1 - p), abs=0.05)
+
+
+def test_components_are_added_as_long_as_they_help():
+    centres = np.array([[-6.0, 0.0], [6.0, 0.0], [0.0, 6.0], [0.0, -6.0]])
+    x = centres[RNG.integers(0, 4, 600)] + RNG.normal(size=(600, 2))
+    assert fitted(x, [0, 0], "auto").n_components >= 4
+    assert fitted(RNG.normal(size=(600, 2)), [0, 0], "auto").n_components == 1
+
+
+def test_what_is_held_out_is_not_learned_by_heart():
+    d = 60
+    x = np.random.default_rng(0).integers(0, 2, (200, d)).astype(float)  # nothing to learn
+    found = fitted(x, [2] * d, 8, [-1] * d)
+    everyone = torch.from_numpy(x)
+    label = torch.zeros(200, dtype=torch.long)
+
+    def score(buffers, rows):
+        module = Mixture([2] * d, 8, 0, [-1] * d)
+        module.load_state_dict({k: torch.from_numpy(np.asarray(v)).float() for k, v in buffers.items()})
+        logits = module.double()(everyone, label).logits.gather(2, everyone.long()[..., None])
+        return float(logits.sum((1, 2))[torch.from_numpy(rows)].mean())
+
+    learned = found.fold < len(found.held_out_buffers)
+    honest = np.mean([score(b, found.fold == f) for f, b in enumerate(found.held_out_buffers)])
+    assert honest < -d * np.log(2) < score(found.buffers, learned) - 0.3
+
+
+def test_classes_have_their_own_weights():
+    y = RNG.integers(0, 2, 400)
+    x = np.where(RNG.random((400, 5)) < 0.1, 1 - y[:, None], y[:, None]).astype(float)
+    model = FractalSampler(generator=None, mixture=2, random_state=0).fit(x, y)
+    everyone = np.array(list(itertools.product([0, 1], repeat=5)))
+    assert np.exp(model.score_samples(everyone, np.zeros(32))).sum() == pytest.approx(1, abs=1e-6)
+    assert (model.predict(x) == y).mean() > 0.95
+
+
+def test_dependent_columns_stand_together():
+    a, b = RNG.integers(0, 4, (2, 500))
+    x = np.column_stack([a, b, a, b, a]).astype(float)
+    order = dependent_order(mutual_information(x)).tolist()
+    groups = [(0 if c in (0, 2, 4) else 1) for c in order]
+    assert sum(g != h for g, h in itertools.pairwise(groups)) == 1
+    assert mutual_information(x)[0, 1] == pytest.approx(0, abs=0.03)
