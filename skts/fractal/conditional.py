@@ -296,6 +296,9 @@ class Conditioned:
     def _particles(
         self, samples: np.ndarray, n_particles: int | None, n_samples: int, y: Any, random_state: Any
     ) -> tuple[Particles, np.ndarray, np.ndarray]:
+        if self.weights is not None:
+            what = "a released network"
+            raise ParameterError("a sampler that was trained here", what, "Fit one without weights= to fill in.")
         codes, left_out = self._columns.encode(self._layout.flatten(samples))
         if n_particles is None:
             n_particles = n_samples if self._exact(samples).all() else max(_FEWEST, 4 * n_samples)
@@ -310,17 +313,15 @@ class Conditioned:
         return found, left_out.sum(1), np.tile(uniforms, (1, net.n_orders, 1, 1))
 
     def _particle_labels(self, y: Any, uniforms: np.ndarray) -> np.ndarray:
-        if y is None or not self._n_classes:
-            labels = self._drawn_labels(y, uniforms.ravel()).reshape(uniforms.shape)
-        else:
-            labels = np.repeat(self._labels(y, len(uniforms))[:, None], uniforms.shape[1], 1)
-        return labels if self._n_classes else np.full_like(labels, self.module_.no_class)
+        if y is None:
+            return self._drawn_labels(None, uniforms.ravel()).reshape(uniforms.shape)
+        return np.repeat(self._labels(y, len(uniforms))[:, None], uniforms.shape[1], 1)
 
     def _exact(self, samples: np.ndarray) -> np.ndarray:
         """Rows in which all that is given comes before all that is missing (and no class or order is unknown)."""
         missing = np.isnan(self._layout.flatten(samples))
         prefix = (np.diff(missing.astype(int), axis=1) >= 0).all(1)
-        return prefix & (self.module_.n_orders == 1 and not self._n_classes)
+        return prefix & (self.module_.n_orders == 1 and not self._knows_classes)
 
     def _decoded(self, codes: np.ndarray, samples: np.ndarray, uniforms: np.ndarray) -> np.ndarray:
         return self._beside_given(self._columns.decode(codes, uniforms), samples)

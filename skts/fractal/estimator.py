@@ -1,6 +1,7 @@
 """FractalSampler: the recursive density of :mod:`skts.fractal.module` as a scikit-learn estimator."""
 
 from numbers import Integral, Real
+from os import PathLike
 from typing import Any, ClassVar, Self
 
 from sklearn.base import BaseEstimator, DensityMixin
@@ -51,6 +52,10 @@ class FractalSampler(FractalQueries, DensityMixin, FractalFitting, BaseEstimator
     mask_rate : float in [0, 1), default=0.0
         Part of the numbers that training hides from the network, so that it knows what to do where values are missing.
         With 0 and no missing value in fit, densities of incomplete rows are estimated by particles instead.
+    weights : str or path, default=None
+        A safetensors file with a network of the paper
+        (:func:`~skts.fractal.paper.convert_paper` makes one from a released .pth file). ``fit`` then trains nothing
+        and holds X, images (n, S, S, 3) of 0 .. 255, against it; densities are those without a class.
     module_kwargs : dict or None, default=None
         Rare settings: dropout (0.1), label_drop (part of the rows that training shows without their class, 0.1),
         n_bins (of "bins", 64), n_orders (of "mar", 4).
@@ -170,6 +175,7 @@ class FractalSampler(FractalQueries, DensityMixin, FractalFitting, BaseEstimator
         "depths": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left"), list, tuple],
         "mixture": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left"), None],
         "mask_rate": [Interval(Real, 0, 1, closed="left")],
+        "weights": [str, PathLike, None],
         "module_kwargs": [dict, None],
     }
 
@@ -184,6 +190,7 @@ class FractalSampler(FractalQueries, DensityMixin, FractalFitting, BaseEstimator
         depths: Any = "auto",
         mixture: Any = "auto",
         mask_rate: float = 0.0,
+        weights: Any = None,
         module_kwargs: dict[str, Any] | None = None,
         max_epochs: int = 30,
         batch_size: int = 64,
@@ -207,6 +214,7 @@ class FractalSampler(FractalQueries, DensityMixin, FractalFitting, BaseEstimator
         self.depths = depths
         self.mixture = mixture
         self.mask_rate = mask_rate
+        self.weights = weights
         self.module_kwargs = module_kwargs
         self.max_epochs = max_epochs
         self.batch_size = batch_size

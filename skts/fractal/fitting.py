@@ -24,6 +24,8 @@ from skts.fractal.layout import Layout, lay_out
 from skts.fractal.mixture import Anchors, Mixture
 from skts.fractal.module import FractalNet
 from skts.fractal.ordering import dependent_order, mutual_information
+from skts.fractal.paper import load_paper
+from skts.fractal.released import ReleasedNet
 from skts.fractal.samples import as_samples, learn_container
 from skts.validation import check_options, check_weights
 
@@ -44,6 +46,8 @@ class FractalFitting(TorchEstimatorMixin):
     """Describe, build, train; see :class:`~skts.fractal.FractalSampler`."""
 
     def _describe(self, X: Any, y: Any, sample_weight: Any) -> ArrayBatches:
+        if self.weights is not None:
+            return self._describe_released(X)
         self.container_ = learn_container(X, self.layout)
         samples = as_samples(self, X, self.container_, reset=True)
         weight = check_weights(sample_weight, samples)
@@ -169,7 +173,29 @@ class FractalFitting(TorchEstimatorMixin):
             "parents": self._parents,
         }
 
-    def _build(self, n_components: int, parents: list[int], **config: Any) -> nn.Module:
+    def _describe_released(self, X: Any) -> ArrayBatches:
+        """Take a released network as it is; X is held against its images."""
+        self._released = load_paper(self.weights)
+        config = self._released.config
+        side = config.sides[0]
+        shape = (side, side, 3)
+        self.container_ = {"layout": "image", "shape": shape, "dtype": "uint8"}
+        self.layout_, self.shape_, self.ordering_ = "image", shape, None
+        as_samples(self, X, self.container_, reset=True)
+        values = np.arange(256.0)
+        D = int(np.prod(shape))
+        self.columns_ = as_plain(Columns(("ordinal",) * D, (0,) * D, (values,), np.zeros(D), np.ones(D)))
+        self.knows_missing_ = False
+        self.classes_ = np.arange(config.n_classes)
+        self.__dict__.pop("class_prior_", None)
+        order = list(self._layout.order)
+        self.module_config_ = {"released": config.to_json(), "order": order}
+        return ArrayBatches.of(np.zeros((1, 1), dtype=np.float32))
+
+    def _build(self, **config: Any) -> nn.Module:
+        return ReleasedNet(**config) if "released" in config else self._build_net(**config)
+
+    def _build_net(self, n_components: int, parents: list[int], **config: Any) -> nn.Module:
         n_levels = len(config["arities"])
         dims = _for_each(self.dims, n_levels, [64] if n_levels == 1 else [128, 64, 32], "dims")
         depths = _for_each(self.depths, n_levels, [2] if n_levels == 1 else [3, 2, 1], "depths")
@@ -222,6 +248,9 @@ class FractalFitting(TorchEstimatorMixin):
         return Anchors.joined(parts, torch.argsort(order, dim=0))
 
     def _train(self, run: FitRun, module: nn.Module, batches: ArrayBatches) -> None:
+        if self.weights is not None:
+            module.net.load_state_dict(self.__dict__.pop("_released").state_dict())
+            return
         _put(self._mixture.buffers, module.mixture)
         self._mixtures = [_put(b, copy.deepcopy(module.mixture)) for b in self._mixture.held_out_buffers] + [
             module.mixture
@@ -235,6 +264,8 @@ class FractalFitting(TorchEstimatorMixin):
 
     def _finalise(self, run: FitRun, module: nn.Module, *args: Any) -> None:
         super()._finalise(run, module, *args)
+        if self.weights is not None:
+            return
         fitted, (x, label, _) = self.__dict__.pop("_mixture"), self.__dict__.pop("_judged")
         for name in ("_mixtures", "_held_out", "_parents"):
             self.__dict__.pop(name)

@@ -8,7 +8,6 @@ import torch
 from scipy.special import logsumexp
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor
 
 from skts.engine import draw_seed
 from skts.errors import InputError, ParameterError
@@ -21,8 +20,16 @@ __all__ = ["FractalQueries"]
 _CHUNK = 1024  # rows that are drawn together
 
 
+def _log_prob(module: Any, *rows: Any) -> Any:
+    return module.log_prob(*rows)
+
+
+def _by_slot(module: Any, *rows: Any) -> Any:
+    return module.by_slot(*rows)
+
+
 def _has_classes(estimator: Any) -> bool:
-    if not hasattr(estimator, "module_") or estimator._n_classes:
+    if not hasattr(estimator, "module_") or estimator._knows_classes:
         return True
     raise AttributeError("predict_proba and predict need classes: pass y to fit")
 
@@ -57,8 +64,8 @@ class FractalQueries(Conditioned):
         left_out = left_out.sum(1)
         if y is not None:
             return self._log_prob(codes, self._labels(y, len(codes))) + left_out
-        if not self._n_classes:
-            return self._log_prob(codes, np.zeros(len(codes), dtype=np.int64)) + left_out
+        if not self._knows_classes:
+            return self._log_prob(codes, self._no_class(len(codes))) + left_out
         return logsumexp(self._log_joint(codes), axis=1) + left_out
 
     def score(self, X: Any, y: Any = None) -> float:
@@ -84,11 +91,11 @@ class FractalQueries(Conditioned):
             ``-score_samples(X)``.
         """
         codes, left_out = self._codes(X)
-        n = max(1, self._n_classes)
-        by_class = [self._log_prob_slots(codes, np.full(len(codes), c, dtype=np.int64)) for c in range(n)]
-        if n == 1:
-            log_prob = by_class[0]
+        if not self._knows_classes:
+            log_prob = self._log_prob_slots(codes, self._no_class(len(codes)))
         else:
+            classes = range(len(self.classes_))
+            by_class = [self._log_prob_slots(codes, np.full(len(codes), c, dtype=np.int64)) for c in classes]
             # log p(x_1 .. x_s) with the classes summed out, and what each slot adds to it.
             total = logsumexp(np.cumsum(by_class, axis=2) + np.log(self.class_prior_)[:, None, None], axis=0)
             log_prob = np.diff(total, axis=1, prepend=0.0)
@@ -100,10 +107,10 @@ class FractalQueries(Conditioned):
         return self._columns.encode(self._layout.flatten(samples))
 
     def _labels(self, y: Any, n: int) -> np.ndarray:
-        if not self._n_classes:
+        if not hasattr(self, "classes_"):
             raise InputError("y=None for a sampler that was fitted without classes", "classes", "Pass y to fit.")
         y = np.broadcast_to(np.asarray(y).ravel() if np.ndim(y) else np.asarray(y), (n,))
-        place = np.minimum(np.searchsorted(self.classes_, y), self._n_classes - 1)
+        place = np.minimum(np.searchsorted(self.classes_, y), len(self.classes_) - 1)
         unknown = self.classes_[place] != y
         if unknown.any():
             got = f"{np.unique(y[unknown])[:5].tolist()}"
@@ -113,23 +120,24 @@ class FractalQueries(Conditioned):
     def _log_prob(self, codes: np.ndarray, label: np.ndarray) -> np.ndarray:
         """Log p(x given y) (n,) in codes and standardised numbers."""
         if np.isnan(codes).any() and not self.knows_missing_:
-            return log_evidence(self._double(), codes, self._torch_label(label).numpy())
-        double = self._forward(codes, label, call=lambda module, *rows: module.log_prob(*self._on_net(*rows)))
-        return double.numpy()
+            return log_evidence(self._double(), codes, label)
+        return self._forward(codes, label, call=_log_prob).numpy()
 
     def _log_prob_slots(self, codes: np.ndarray, label: np.ndarray) -> np.ndarray:
         """The same for each slot (n, D)."""
-        return self._forward(codes, label, call=lambda module, *rows: module.by_slot(*self._on_net(*rows))).numpy()
+        return self._forward(codes, label, call=_by_slot).numpy()
 
-    def _on_net(self, x: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
-        return x, label if self._n_classes else torch.full_like(label, self.module_.no_class)
+    @property
+    def _knows_classes(self) -> bool:
+        """Whether there are classes with frequencies, so that they can be drawn and summed out."""
+        return hasattr(self, "class_prior_")
 
-    def _torch_label(self, label: np.ndarray) -> Tensor:
-        return self._on_net(torch.empty(0), torch.from_numpy(label))[1]
+    def _no_class(self, n: int) -> np.ndarray:
+        return np.full(n, self.module_.no_class, dtype=np.int64)
 
     def _log_joint(self, codes: np.ndarray) -> np.ndarray:
         """Log p(x, y) (n, classes)."""
-        by_class = [self._log_prob(codes, np.full(len(codes), c, dtype=np.int64)) for c in range(self._n_classes)]
+        by_class = [self._log_prob(codes, np.full(len(codes), c, dtype=np.int64)) for c in range(len(self.classes_))]
         return np.stack(by_class, 1) + np.log(self.class_prior_)
 
     # ---- classes ------------------------------------------------------------------------------------------------
@@ -221,7 +229,7 @@ class FractalQueries(Conditioned):
         """
         check_is_fitted(self)
         _check_draws(n_samples, temperature, cfg)
-        if cfg != 1 and not self._n_classes:
+        if cfg != 1 and not hasattr(self, "classes_"):
             raise ParameterError("cfg=1 for a sampler without classes", f"cfg={cfg:g}", "Pass y to fit.")
         layout, net = self._layout, self._double()
         # The numbers of a row come one after another, so that a shorter call draws the same rows.
@@ -234,20 +242,19 @@ class FractalQueries(Conditioned):
             same = np.flatnonzero(order == r)
             for rows in np.split(same, range(_CHUNK, len(same), _CHUNK)):
                 if len(rows):
-                    drawn = Walk(
-                        net,
-                        self._torch_label(label[rows]),
-                        torch.from_numpy(uniforms[rows, :, :2]),
-                        temperature=temperature,
-                        guidance=cfg,
-                        order=r,
-                    ).run()
+                    draws = torch.from_numpy(label[rows]), torch.from_numpy(uniforms[rows, :, :2])
+                    if self.weights is not None:
+                        drawn = net.draw(*draws, temperature, cfg)
+                    else:
+                        drawn = Walk(net, *draws, temperature=temperature, guidance=cfg, order=r).run()
                     codes[rows], log_prob[rows] = (t.numpy() for t in drawn)
         rows = self._columns.decode(codes, uniforms[..., 2])
         X = as_given(layout.restore(rows), self.container_)
         found = [X]
         if return_y:
-            found.append(self.classes_[label] if self._n_classes else None)
+            found.append(
+                self.classes_[label] if hasattr(self, "classes_") and (y is not None or self._knows_classes) else None
+            )
         if return_log_prob:
             found.append((log_prob + self._columns.encode(rows)[1]).sum(1))
         return tuple(found) if len(found) > 1 else X
@@ -255,10 +262,10 @@ class FractalQueries(Conditioned):
     def _drawn_labels(self, y: Any, uniforms: np.ndarray) -> np.ndarray:
         if y is not None:
             return self._labels(y, len(uniforms))
-        if not self._n_classes:
-            return np.zeros(len(uniforms), dtype=np.int64)
+        if not self._knows_classes:
+            return self._no_class(len(uniforms))
         edges = np.cumsum(self.class_prior_)
-        return np.minimum(np.searchsorted(edges, uniforms, side="right"), self._n_classes - 1)
+        return np.minimum(np.searchsorted(edges, uniforms, side="right"), len(edges) - 1)
 
 
 def _check_draws(n_samples: Any, temperature: float, cfg: float) -> None:

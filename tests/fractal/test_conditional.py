@@ -113,7 +113,9 @@ def test_bad_masks(model):
 
 def test_few_particles_that_count_are_told():
     x = np.random.default_rng(0).normal(size=(300, 1))
-    model = FractalSampler(**SMALL | {"ordering": "given", "mixture": 1, "generator": None}).fit(x + [[0, 1e-3]])
+    model = FractalSampler(**SMALL | {"ordering": "given", "mixture": 1, "generator": None}).fit(
+        np.hstack([x, x + 1e-3])
+    )
     with pytest.warns(UserWarning, match="particles"):
         model.sample_conditional(np.array([[np.nan, 2.5]]), 20, random_state=0)
     with warnings.catch_warnings():
