@@ -18,6 +18,7 @@ from sklearn.utils._testing import ignore_warnings
 __all__ = ["FittedMixture", "choose_mixture", "parents_of"]
 
 _MOST_ROWS = 20_000  # more rows make the mixture slower, hardly better
+_MOST_CODES = 4_000_000  # in all of them
 _MOST_CONTEXTS = 32  # values of a code that others may depend on
 _COMPONENTS = (1, 4, 12, 30, 60, 100)
 _STRENGTHS = (2.0, 8.0, 32.0)  # rows that the prior of a component's tables counts for
@@ -60,6 +61,8 @@ class FittedMixture:
         The same mixture without a part of the rows each: what it says of those rows is not learned by heart.
     fold : numpy.ndarray of shape (n,)
         Which of them has not seen a row; their number where none has.
+    log_marginal : numpy.ndarray of shape (codes, V)
+        Frequencies of the values of all rows.
     """
 
     buffers: dict[str, np.ndarray]
@@ -68,6 +71,7 @@ class FittedMixture:
     responsibilities: np.ndarray
     held_out_buffers: tuple[dict[str, np.ndarray], ...] = ()
     fold: np.ndarray | None = None
+    log_marginal: np.ndarray | None = None
 
     @property
     def n_components(self) -> int:
@@ -110,9 +114,10 @@ def choose_mixture(
     """
     rng = np.random.default_rng(seed)
     fit = np.flatnonzero(~held_out)
-    if len(fit) > _MOST_ROWS:
-        fit = np.sort(rng.choice(fit, _MOST_ROWS, replace=False))
-    judge = np.flatnonzero(held_out)[:_MOST_ROWS] if held_out.any() else fit
+    most = min(_MOST_ROWS, max(1000, _MOST_CODES // x.shape[1]))
+    if len(fit) > most:
+        fit = np.sort(rng.choice(fit, most, replace=False))
+    judge = np.flatnonzero(held_out)[:most] if held_out.any() else fit
     em = _EM(x[fit], label[fit], None if weight is None else weight[fit], n_values, n_classes, parents, ordinal)
     judged = em.rows(x[judge]), label[judge]
     if n_components != "auto":
@@ -128,7 +133,9 @@ def choose_mixture(
     for strength in (_STRENGTHS[0], _STRENGTHS[2]):
         found = em.fit(best.n_components, strength, judged, rng)
         best = found if found.score > best.score else best
-    return _cross_fitted(em, best, fit, len(x), rng)
+    with np.errstate(divide="ignore"):
+        log_marginal = np.log(em.marginal)
+    return replace(_cross_fitted(em, best, fit, len(x), rng), log_marginal=log_marginal)
 
 
 def _cross_fitted(em: "_EM", best: FittedMixture, fit: np.ndarray, n: int, rng: np.random.Generator) -> FittedMixture:
@@ -167,6 +174,7 @@ class _EM:
         self.label = label
         self.x = x
         self.A, self.numeric = self.rows(x)
+        self.marginal, _ = self._of_all(self.weight)
 
     # ---- rows ---------------------------------------------------------------------------------------------------
 

@@ -1,6 +1,5 @@
 """How a FractalSampler comes to its model: describe the samples, fit the mixture, build, train."""
 
-import copy
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -20,8 +19,9 @@ from skts.errors import ParameterError
 from skts.fractal.columns import Columns, as_plain
 from skts.fractal.em import FittedMixture, choose_mixture, parents_of
 from skts.fractal.generators import GENERATORS
+from skts.fractal.honesty import HonestMixtures, blend
 from skts.fractal.layout import Layout, lay_out
-from skts.fractal.mixture import Anchors, Mixture
+from skts.fractal.mixture import Mixture
 from skts.fractal.module import FractalNet
 from skts.fractal.ordering import dependent_order, mutual_information
 from skts.fractal.paper import load_paper
@@ -39,7 +39,7 @@ _RARE: dict[str, list[Any]] = {
 }
 
 
-_MOST_JUDGED = 1000  # rows that level_nll_ is taken from
+_MOST_JUDGED = 1000  # rows that level_nll_ and the weight of a blend are taken from
 
 
 class FractalFitting(TorchEstimatorMixin):
@@ -141,7 +141,7 @@ class FractalFitting(TorchEstimatorMixin):
     def _n_components_wanted(self) -> int | str:
         """Components of the mixture. None: one, in which nothing depends on anything."""
         any_order = "mar" in self._generators
-        if self.mixture is None or (self.mixture == "auto" and (any_order or self.layout_ == "image")):
+        if self.mixture is None or (self.mixture == "auto" and any_order):
             return 1
         if any_order:
             what = f"mixture={self.mixture!r} with generator={self.generator!r}"
@@ -149,6 +149,12 @@ class FractalFitting(TorchEstimatorMixin):
         if self.warm_start and hasattr(self, "module_"):
             return self.module_config_["n_components"]
         return self.mixture
+
+    @property
+    def _blended(self) -> bool:
+        """Images: the network learns more when it does not start from the mixture, and gains when it is blended."""
+        mixed = self.mixture is not None and "mar" not in self._generators
+        return self.layout_ == "image" and self.generator is not None and mixed
 
     @property
     def _generators(self) -> list[Any]:
@@ -171,6 +177,7 @@ class FractalFitting(TorchEstimatorMixin):
             "n_classes": self._n_classes,
             "n_components": fitted.n_components,
             "parents": self._parents,
+            "blended": self._blended,
         }
 
     def _describe_released(self, X: Any) -> ArrayBatches:
@@ -226,7 +233,8 @@ class FractalFitting(TorchEstimatorMixin):
             label = label.masked_fill(dropped, module.no_class)
         if module.training and self.mask_rate:
             given = x.masked_fill(torch.rand_like(x) < self.mask_rate, float("nan"))
-        anchors = self._honest_anchors(x if given is None else given, label, fold) if module.training else None
+        honest = module.training and not module.leaf.alone
+        anchors = self._honest(x if given is None else given, label, fold) if honest else None
         if module.n_orders == 1:
             return -module(x, label, given, anchors).sum(1) / x.shape[1]
         if module.training:  # one order a step: the mean over orders bounds the density from below
@@ -234,40 +242,30 @@ class FractalFitting(TorchEstimatorMixin):
             return -module(x, label, given, anchors, order).sum(1) / x.shape[1]
         return -module.log_prob(x, label) / x.shape[1]
 
-    @torch.no_grad()
-    def _honest_anchors(self, x: Tensor, label: Tensor, fold: Tensor) -> Anchors:
-        """What the mixtures say that have not seen the rows."""
-        order = torch.argsort(fold, stable=True, dim=0)
-        parts = [
-            mixture(x[rows], label[rows])
-            for mixture, rows in zip(
-                self._mixtures, order.split(fold.bincount(minlength=len(self._mixtures)).tolist()), strict=True
-            )
-            if len(rows)
-        ]
-        return Anchors.joined(parts, torch.argsort(order, dim=0))
-
     def _train(self, run: FitRun, module: nn.Module, batches: ArrayBatches) -> None:
         if self.weights is not None:
             module.net.load_state_dict(self.__dict__.pop("_released").state_dict())
             return
-        _put(self._mixture.buffers, module.mixture)
-        self._mixtures = [_put(b, copy.deepcopy(module.mixture)) for b in self._mixture.held_out_buffers] + [
-            module.mixture
-        ]
+        self._honest = HonestMixtures(module.mixture, self._mixture)
+        if module.leaf.blended:
+            module.leaf.log_marginal.copy_(torch.from_numpy(self._mixture.log_marginal))
         held = torch.from_numpy(self._held_out)
         train = replace(batches, index=torch.nonzero(~held)[:, 0])
         valid = replace(batches, index=torch.nonzero(held)[:, 0]) if held.any() else None
         self._judged = (valid or train).take(torch.arange(min(_MOST_JUDGED, len(valid or train))))
         if self.generator is not None:
-            run.train(module, train, self._loss, valid=valid, keep_start=True)
+            try:
+                run.train(module, train, self._loss, valid=valid, keep_start=True)
+            finally:
+                if module.leaf.blended and valid is not None:
+                    blend(module, self._judged[:2])
 
     def _finalise(self, run: FitRun, module: nn.Module, *args: Any) -> None:
         super()._finalise(run, module, *args)
         if self.weights is not None:
             return
         fitted, (x, label, _) = self.__dict__.pop("_mixture"), self.__dict__.pop("_judged")
-        for name in ("_mixtures", "_held_out", "_parents"):
+        for name in ("_honest", "_held_out", "_parents"):
             self.__dict__.pop(name)
         self.splits_, self.n_components_ = self.module_config_["arities"], fitted.n_components
         self.mixture_score_ = fitted.score
@@ -282,11 +280,6 @@ class FractalFitting(TorchEstimatorMixin):
     @property
     def _columns(self) -> Columns:
         return Columns(**self.columns_)
-
-
-def _put(buffers: dict[str, np.ndarray], mixture: Mixture) -> Mixture:
-    mixture.load_state_dict({k: torch.from_numpy(np.asarray(v)).float() for k, v in buffers.items()})
-    return mixture
 
 
 def _for_each(value: Any, n_levels: int, auto: Sequence[Any], name: str) -> list[Any]:

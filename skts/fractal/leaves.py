@@ -14,10 +14,11 @@ _MOST_STRETCH = 3.0  # the network may widen or narrow a component by a factor o
 
 
 class Leaf(nn.Module):
-    """Distributions of the slots. The network's part starts at zero: the first model is the mixture itself.
+    """Distributions of the slots, from what the mixture says and what the network says. W starts at zero.
 
-    Codes: logits of the mixture plus ``W h``. Numbers: a mixture of normal distributions whose weights, means and
-    deviations are those of the mixture, moved by ``W h``.
+    Codes: logits of the mixture plus ``W h``. Or, blended: a mean of the mixture's probabilities, with the weight
+    ``trust``, and of the network's own, whose logits are those of the frequencies plus ``W h``. Numbers: a mixture of
+    normal distributions whose weights, means and deviations are those of the mixture, moved by ``W h``.
 
     Parameters
     ----------
@@ -29,9 +30,11 @@ class Leaf(nn.Module):
         K of the mixture.
     repeats : int
         Slots after which the same weights hold again.
+    blended : bool
+        Whether the network learns codes by itself, and is blended with the mixture afterwards.
     """
 
-    def __init__(self, d: int, n_values: list[int], n_components: int, repeats: int) -> None:
+    def __init__(self, d: int, n_values: list[int], n_components: int, repeats: int, blended: bool) -> None:
         super().__init__()
         period = n_values[:repeats]
         codes = [s for s, v in enumerate(n_values) if v]
@@ -39,13 +42,21 @@ class Leaf(nn.Module):
         self.register_buffer("codes", torch.tensor(codes, dtype=torch.long), persistent=False)
         self.register_buffer("numbers", torch.tensor(numbers, dtype=torch.long), persistent=False)
         self.rank = {slot: i for i, slot in enumerate(codes)} | {slot: i for i, slot in enumerate(numbers)}
-        self.n_components = n_components
+        self.n_components, self.blended = n_components, blended
         if codes:
             self.for_codes = PlacewiseLinear(sum(v > 0 for v in period), d, max(n_values), zero=True)
+        if blended:
+            self.register_buffer("log_marginal", torch.zeros(len(codes), max(1, *n_values)))
+            self.register_buffer("trust", torch.zeros(()))
         if numbers:
             self.for_numbers = PlacewiseLinear(sum(v == 0 for v in period), d, 3 * n_components, zero=True)
 
-    def forward(self, h: Tensor, x: Tensor, anchors: Anchors) -> Tensor:
+    @property
+    def alone(self) -> bool:
+        """Whether the mixture is not heard."""
+        return self.blended and not len(self.numbers) and bool(self.trust == 0)
+
+    def forward(self, h: Tensor, x: Tensor, anchors: Anchors | None) -> Tensor:
         """Log-probabilities and log-densities (B, D) of the slots, 0 where they are missing.
 
         Parameters
@@ -54,12 +65,12 @@ class Leaf(nn.Module):
             Conditions.
         x : Tensor of shape (B, D)
             Codes and numbers.
-        anchors : Anchors
-            What the mixture says.
+        anchors : Anchors or None
+            What the mixture says; None where it is not heard.
         """
         out = torch.zeros_like(x)
         if len(self.codes):
-            logits = self.logits(anchors.logits, self.for_codes(h[:, self.codes]))
+            logits = self.logits(None if anchors is None else anchors.logits, self.for_codes(h[:, self.codes]))
             at = x[:, self.codes].nan_to_num().long()[..., None]
             out[:, self.codes] = logits.gather(2, at)[..., 0]
         if len(self.numbers):
@@ -70,9 +81,14 @@ class Leaf(nn.Module):
             out[:, self.numbers] = terms.logsumexp(-1)
         return out.masked_fill(x.isnan(), 0.0)
 
-    def logits(self, anchor: Tensor, moved: Tensor) -> Tensor:
-        """Log-probabilities of a code's values (..., V)."""
-        return (anchor + moved).log_softmax(-1)
+    def logits(self, anchor: Tensor | None, moved: Tensor, which: int | slice = slice(None)) -> Tensor:
+        """Log-probabilities (..., V) of the values of one code, or of all."""
+        if not self.blended:
+            return (anchor + moved).log_softmax(-1)
+        own = (self.log_marginal[which] + moved).log_softmax(-1)
+        if self.trust == 0:
+            return own
+        return torch.logaddexp(self.trust.log() + anchor, (-self.trust).log1p() + own)
 
     def components(
         self, log_weight: Tensor, mean: Tensor, log_std: Tensor, moved: Tensor

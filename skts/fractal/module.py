@@ -46,9 +46,11 @@ class FractalNet(nn.Module):
         Part of the activations that training drops.
     n_orders : int
         R; a density is the mean over so many orders of the children.
+    blended : bool
+        Whether the network learns codes by itself, see :class:`~skts.fractal.leaves.Leaf`.
     """
 
-    made_by_each_fit = ("mixture.",)
+    made_by_each_fit = ("mixture.", "leaf.log_marginal", "leaf.trust")
 
     def __init__(
         self,
@@ -64,6 +66,7 @@ class FractalNet(nn.Module):
         depths: list[int],
         dropout: float,
         n_orders: int,
+        blended: bool,
     ) -> None:
         super().__init__()
         self.arities, self.n_leaves, self.n_slots = list(arities), math.prod(arities), len(places)
@@ -72,7 +75,9 @@ class FractalNet(nn.Module):
         self.register_buffer("places", torch.tensor(places), persistent=False)
         self.features = SlotFeatures(n_values)
         self.mixture = mixture
-        self.root = nn.Embedding(n_classes + 1, dims[0])  # the last row is the condition without a class
+        self.root = nn.Embedding(
+            n_classes + 1, dims[0 if generators else -1]
+        )  # the last row is the condition without a class
         nn.init.normal_(self.root.weight, std=0.02)
         self.embed, self.levels = nn.ModuleList(), nn.ModuleList()
         size = self.n_leaves
@@ -80,7 +85,7 @@ class FractalNet(nn.Module):
             size //= k
             self.embed.append(PlacewiseLinear(max(1, leaf_period // size), size * (self.features.width + 1), d))
             self.levels.append(generator(k, d_above, d, depth, dropout))
-        self.leaf = Leaf(dims[-1], n_values, mixture.n_components, repeats)
+        self.leaf = Leaf(dims[-1], n_values, mixture.n_components, repeats, blended)
 
     @property
     def no_class(self) -> int:
@@ -120,7 +125,7 @@ class FractalNet(nn.Module):
             Which of the R orders.
         """
         given = x if given is None else given
-        if anchors is None:
+        if anchors is None and not self.leaf.alone:
             with torch.no_grad():
                 anchors = self.mixture(given, label)
         return self.leaf(self.conditions(given, label, order), x, anchors)

@@ -114,7 +114,8 @@ class Walk:
     def _code(self, h: Tensor, slot: int, log_r: Tensor, said: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         leaf = self.net.leaf
         anchor = (said[0] + log_r[..., None]).logsumexp(1)
-        logits = self._guided(leaf.logits(anchor, leaf.for_codes.at(h, leaf.rank[slot])))
+        i = leaf.rank[slot]
+        logits = self._guided(leaf.logits(anchor, leaf.for_codes.at(h, i), i))
         drawn = (logits / self.temperature).softmax(-1).cumsum(-1)
         u = self.uniforms[:, slot, :1] * drawn[:, -1:]
         code = torch.searchsorted(drawn, u, right=True).clamp(max=drawn.shape[1] - 1)

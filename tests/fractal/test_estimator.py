@@ -111,7 +111,7 @@ def test_levels_say_what_they_cost():
 
 
 def test_baselines_are_the_model_without_its_network():
-    X = RNG.integers(0, 2, (100, 3))
+    X = RNG.integers(0, 2, (100, 20))  # two levels
     for name, baseline in FractalSampler(**SMALL).baselines().items():
         fitted = baseline.fit(X)
         assert fitted.history_ == [], name
