@@ -4,10 +4,12 @@ import pytest
 
 from skts.flowmap import FlowMapSimulator
 from skts.fmamba import FMambaForecaster
+from skts.fractal import FractalSampler
 from skts.jointebm import JointEBMClassifier
 from skts.moment import MomentEmbedder
 from skts.persistence import register
 from skts.testing import CONTRACTS
+from skts.testing.case import Case
 from tests.small import SMALL
 
 TEMPLATES = [register(cls)(max_epochs=3) for cls in SMALL] + [
@@ -17,6 +19,10 @@ TEMPLATES = [register(cls)(max_epochs=3) for cls in SMALL] + [
 TEMPLATES += [
     FlowMapSimulator(
         max_epochs=3, step_sizes=[1, 2], n_forward=2, selection="none", module_kwargs={"hidden": (8,), "n_batches": 4}
+    ),
+    FractalSampler(max_epochs=3, dims=8, depths=1, mixture=2),
+    FractalSampler(
+        max_epochs=3, dims=8, depths=1, mixture=None, generator="made", leaf="bins", validation_fraction=0.0
     ),
     JointEBMClassifier(max_epochs=3, module_kwargs={"n_trees": 4}),
     JointEBMClassifier(max_epochs=3, encoder="mlp", proposal="meanfield", module_kwargs={"hidden": 8}),
@@ -28,7 +34,7 @@ TEMPLATES += [
 AT_THE_OPTIMUM = {"check_training_lowers_the_loss", "check_warm_start"}
 
 # A frozen encoder is not trained: there is no loss, no epoch, and nothing to interrupt. tests/moment holds what is left
-# of these: an empty history, and weights that stay. A NaN is a missing value to it; the other bad inputs are refused.
+# of these: an empty history, and weights that stay.
 FROZEN = {
     "check_history",
     "check_training_lowers_the_loss",
@@ -37,11 +43,12 @@ FROZEN = {
     "check_interrupt",
     "check_max_time",
 }
-MISSING_VALUES = {"check_bad_input_at_fit", "check_bad_input_at_predict"}
 
 
 def name_of(estimator):
-    setting = getattr(estimator, "guard", getattr(estimator, "encoder", ""))
+    setting = next(
+        (getattr(estimator, name) for name in ("guard", "encoder", "generator") if hasattr(estimator, name)), ""
+    )
     return f"{type(estimator).__name__}-{setting}"
 
 
@@ -50,7 +57,12 @@ def name_of(estimator):
 def test_contract(estimator, contract, request):
     if name_of(estimator) == "JointEBMClassifier-stack" and contract.__name__ in AT_THE_OPTIMUM:
         request.applymarker(pytest.mark.xfail(reason="fit starts at the optimum of a convex objective"))
-    if isinstance(estimator, MomentEmbedder) and contract.__name__ in FROZEN | MISSING_VALUES:
-        reason = "nothing is trained" if contract.__name__ in FROZEN else "NaN is a missing value"
-        request.applymarker(pytest.mark.xfail(reason=reason))
+    if isinstance(estimator, MomentEmbedder) and contract.__name__ in FROZEN:
+        request.applymarker(pytest.mark.xfail(reason="nothing is trained"))
     contract(estimator)
+
+
+def test_a_missing_value_is_bad_input_unless_the_tags_allow_it():
+    refusing, allowing = Case(SMALL[0]()), Case(MomentEmbedder(weights="random"))
+    for of in (Case.bad_inputs, lambda case: case.bad_questions(case.template)):
+        assert of(refusing).keys() - of(allowing).keys() == {"NaN"}

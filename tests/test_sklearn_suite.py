@@ -4,13 +4,14 @@ import pytest
 from sklearn.utils import estimator_checks as checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skts import FlowMapSimulator, JointEBMClassifier, MomentEmbedder
+from skts import FlowMapSimulator, FractalSampler, JointEBMClassifier, MomentEmbedder
 from tests.small import SMALL, SmallTransformer
 
 JOINT = {"max_epochs": 2, "random_state": 0}
 ESTIMATORS = [cls(random_state=0) for cls in SMALL] + [
     JointEBMClassifier(**JOINT, module_kwargs={"n_trees": 4, "n_landmarks": 30}),
     JointEBMClassifier(**JOINT, encoder="linear"),
+    FractalSampler(max_epochs=1, dims=8, depths=1, random_state=0),
     FlowMapSimulator(max_epochs=1, random_state=0, module_kwargs={"hidden": (8,), "n_batches": 2}),
     MomentEmbedder(
         weights="random",
@@ -36,7 +37,7 @@ EXPECTED_FAILURES = {
         "check_sample_weight_equivalence_on_dense_data": "stochastic batches: equal in expectation only",
         "check_sample_weight_equivalence_on_sparse_data": "stochastic batches: equal in expectation only",
     }
-    for name in ("SmallClassifier", "JointEBMClassifier")
+    for name in ("SmallClassifier", "JointEBMClassifier", "FractalSampler")
 }
 
 

@@ -1,7 +1,8 @@
-"""sktime's side: what turns a model of windows into an sktime forecaster."""
+"""sktime's side: models of windows as forecasters, embeddings as transformers of panels."""
 
 from skts.interop.flowmap_forecaster import FlowMapForecaster
+from skts.interop.moment_transformer import MomentPanelTransformer
 from skts.interop.suite import run_sktime_suite
 from skts.interop.window_forecaster import WindowForecaster
 
-__all__ = ["FlowMapForecaster", "WindowForecaster", "run_sktime_suite"]
+__all__ = ["FlowMapForecaster", "MomentPanelTransformer", "WindowForecaster", "run_sktime_suite"]

@@ -1,9 +1,7 @@
 """FlowMapForecaster: a flow map of delay-embedded states as an sktime forecaster."""
 
-import tempfile
 from collections.abc import Sequence
 from numbers import Integral
-from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -13,12 +11,12 @@ from sklearn.utils._param_validation import Interval
 from sktime.forecasting.base import ForecastingHorizon
 
 from skts.engine import TrainingInterrupted
-from skts.errors import InputError, ParameterError, PersistenceError
+from skts.errors import InputError, ParameterError
 from skts.flowmap import FlowMapSimulator
 from skts.interop.horizon import steps_after
+from skts.interop.nested import as_bytes, from_bytes
 from skts.interop.panel import instances, last_rows
 from skts.interop.window_forecaster import WindowForecaster
-from skts.persistence import load, save
 from skts.validation import check_params
 
 __all__ = ["FlowMapForecaster"]
@@ -204,17 +202,18 @@ class FlowMapForecaster(WindowForecaster):
         state = super()._get_state()
         if "pretrained_" in state:
             learned = dict(state["pretrained_"])
-            state["pretrained_"] = {**learned, "simulator": _packed(learned["simulator"])}
+            state["pretrained_"] = {**learned, "simulator": as_bytes(learned["simulator"])}
         if "simulator_" in state:
-            state["simulator_"] = _packed(state["simulator_"])
+            state["simulator_"] = as_bytes(state["simulator_"])
         return state
 
     def _set_state(self, state: dict[str, Any]) -> None:
         if "pretrained_" in state:
-            learned = state["pretrained_"]
-            state = {**state, "pretrained_": {**learned, "simulator": _unpacked(learned["simulator"])}}
+            learned = dict(state["pretrained_"])
+            learned["simulator"] = from_bytes(learned["simulator"], FlowMapSimulator)
+            state = {**state, "pretrained_": learned}
         if "simulator_" in state:
-            state = {**state, "simulator_": _unpacked(state["simulator_"])}
+            state = {**state, "simulator_": from_bytes(state["simulator_"], FlowMapSimulator)}
         super()._set_state(state)
 
     @classmethod
@@ -248,21 +247,3 @@ def _default_simulator(n_states: int) -> FlowMapSimulator:
         on_divergence="clip",
         module_kwargs={"hidden": (64, 64), "n_batches": 50},
     )
-
-
-def _packed(simulator: FlowMapSimulator) -> np.ndarray:
-    """A simulator as the bytes of its own file: that file is checked whole when it is read."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "simulator.skts"
-        save(simulator, path)
-        return np.frombuffer(path.read_bytes(), dtype=np.uint8)
-
-
-def _unpacked(body: Any) -> FlowMapSimulator:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "simulator.skts"
-        path.write_bytes(np.asarray(body, dtype=np.uint8).tobytes())
-        simulator = load(path)
-    if not isinstance(simulator, FlowMapSimulator):
-        raise PersistenceError("a FlowMapSimulator", type(simulator).__name__, "Get an intact copy of the file.")
-    return simulator

@@ -11,9 +11,11 @@ _OWN = {
     "FMambaForecaster": "skts.fmamba",
     "FlowMapForecaster": "skts.interop",
     "FlowMapSimulator": "skts.flowmap",
+    "FractalSampler": "skts.fractal",
     "JointEBMClassifier": "skts.jointebm",
     "LinearForecaster": "skts.fmamba",
     "MomentEmbedder": "skts.moment",
+    "MomentPanelTransformer": "skts.interop",
 }
 _REGISTERED: dict[str, type] = {}
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import clone, is_classifier, is_regressor
+from sklearn.utils import get_tags
 
 __all__ = ["Case"]
 
@@ -68,7 +69,7 @@ class Case:
         raise TypeError(f"{type(estimator).__name__} has none of predict_proba, predict, transform, score_samples")
 
     def bad_inputs(self) -> dict[str, Any]:
-        """Data that no estimator may accept, by what is wrong with them."""
+        """Data that the estimator may not accept, by what is wrong with them."""
         good = np.asarray(self.data())
         holes, infinite = good.copy(), good.copy()
         holes[3, 1], infinite[3, 1] = np.nan, np.inf
@@ -80,7 +81,7 @@ class Case:
             "rank 4": good.reshape(1, 1, *good.shape),
         }
         if not self.is_forecaster:
-            return bad
+            return self._without_missing_values(bad)
         frame = self.data()
         frames = {
             "NaN": frame.mask(np.isnan(holes)),
@@ -104,4 +105,10 @@ class Case:
         }
         if self.is_forecaster:
             return {**bad, "too short": good[: estimator.context_length_ - 1]}
-        return {**bad, "rank 1": good[:, 0], "empty": good[:0]}
+        return self._without_missing_values({**bad, "rank 1": good[:, 0], "empty": good[:0]})
+
+    def _without_missing_values(self, bad: dict[str, Any]) -> dict[str, Any]:
+        """Leave NaN out where the estimator's tags say that it is a missing value."""
+        if get_tags(self.template).input_tags.allow_nan:
+            return {what: data for what, data in bad.items() if what != "NaN"}
+        return bad
