@@ -7,7 +7,7 @@ from importlib.util import find_spec
 __all__ = ["show_versions"]
 
 _CORE = ("skts", "numpy", "pandas", "scikit-learn", "skorch", "torch", "sktime", "safetensors")
-_EXTRAS = {"plot": "matplotlib", "data": "pooch"}
+_EXTRAS = {"plot": "matplotlib", "data": "pooch", "hub": "huggingface_hub", "explore": "bokeh", "fast": "numba"}
 
 
 def show_versions() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
+from scipy.linalg import solve_triangular
 from scipy.special import logsumexp
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.exceptions import ConvergenceWarning
@@ -18,6 +19,7 @@ from sklearn.utils._testing import ignore_warnings
 __all__ = ["FittedMixture", "choose_mixture", "parents_of"]
 
 _MOST_ROWS = 20_000  # more rows make the mixture slower, hardly better
+_MOST_COVARIANCES = 20_000_000  # entries of all covariances
 _MOST_CODES = 4_000_000  # in all of them
 _MOST_CONTEXTS = 32  # values of a code that others may depend on
 _COMPONENTS = (1, 4, 12, 30, 60, 100)
@@ -88,6 +90,7 @@ def choose_mixture(
     parents: list[int],
     ordinal: np.ndarray,
     n_components: int | str,
+    full: bool,
     held_out: np.ndarray,
     seed: int,
 ) -> FittedMixture:
@@ -107,6 +110,8 @@ def choose_mixture(
         Codes whose neighbouring values are alike.
     n_components : int or "auto"
         K.
+    full : bool
+        Whether the numbers of a component depend on each other.
     held_out : numpy.ndarray of bool (n,)
         Rows that judge and are not fitted.
     seed : int
@@ -118,12 +123,13 @@ def choose_mixture(
     if len(fit) > most:
         fit = np.sort(rng.choice(fit, most, replace=False))
     judge = np.flatnonzero(held_out)[:most] if held_out.any() else fit
-    em = _EM(x[fit], label[fit], None if weight is None else weight[fit], n_values, n_classes, parents, ordinal)
+    em = _EM(x[fit], label[fit], None if weight is None else weight[fit], n_values, n_classes, parents, ordinal, full)
     judged = em.rows(x[judge]), label[judge]
     if n_components != "auto":
         ladder: tuple[int, ...] = (min(int(n_components), len(fit)),)
     else:
-        ladder = tuple(k for k in _COMPONENTS if k == 1 or k * 8 <= len(fit))
+        most = min(len(fit) // 8, _MOST_COVARIANCES // max(1, len(em.numbers)) ** 2)
+        ladder = tuple(k for k in _COMPONENTS if k <= max(1, most))
     best = None
     for k in ladder:
         found = em.fit(k, _STRENGTHS[1], judged, rng)
@@ -160,6 +166,7 @@ class _EM:
         n_classes: int,
         parents: list[int],
         ordinal: np.ndarray,
+        full: bool,
     ) -> None:
         self.codes = np.array([s for s, v in enumerate(n_values) if v], dtype=int)
         self.numbers = np.array([s for s, v in enumerate(n_values) if not v], dtype=int)
@@ -169,7 +176,7 @@ class _EM:
         )
         self.parent = np.asarray(parents, dtype=int)
         self.P = self.V + 1 if (self.parent >= 0).any() else 1
-        self.n_classes, self.ordinal = n_classes, ordinal
+        self.n_classes, self.ordinal, self.full = n_classes, ordinal, full
         self.weight = np.ones(len(x)) if weight is None else np.asarray(weight, dtype=np.float64)
         self.label = label
         self.x = x
@@ -280,9 +287,11 @@ class _EM:
     def _gaussians(self, R: np.ndarray, n: np.ndarray, strength: float) -> tuple[np.ndarray, np.ndarray]:
         """Means and Cholesky factors; covariances are drawn to the one within all components."""
         X, d, K = self.numeric, len(self.numbers), R.shape[1]
-        if not d:
-            return np.zeros((K, 0)), np.zeros((K, 0, 0))
         mu = (R.T @ X) / np.maximum(n, 1e-9)[:, None]
+        if not self.full:
+            squares = np.stack([R[:, k] @ (X - mu[k]) ** 2 for k in range(K)])
+            pooled = squares.sum(0) / n.sum() + 1e-6
+            return mu, np.sqrt((squares + strength * pooled) / (n + strength)[:, None])
         scatter = np.empty((K, d, d))
         for k in range(K):
             centred = X - mu[k]
@@ -301,8 +310,9 @@ class _EM:
         out = found["log_prior"][label] + (A @ table if A.shape[1] else 0.0)
         for k, (mu, L) in enumerate(zip(found["mu"], found["L"], strict=True)):
             if len(mu):
-                z = np.linalg.solve(L, (X - mu).T)
-                out[:, k] -= 0.5 * (z**2).sum(0) + np.log(np.diag(L)).sum() + 0.5 * len(mu) * math.log(2 * math.pi)
+                z = solve_triangular(L, (X - mu).T, lower=True) if self.full else (X - mu).T / L[:, None]
+                log_std = np.log(np.diag(L) if self.full else L)
+                out[:, k] -= 0.5 * (z**2).sum(0) + log_std.sum() + 0.5 * len(mu) * math.log(2 * math.pi)
         return out
 
 

@@ -39,6 +39,7 @@ _RARE: dict[str, list[Any]] = {
 }
 
 
+_MOST_FULL = 2000  # numbers of a sample: beyond, covariances are diagonal
 _MOST_JUDGED = 1000  # rows that level_nll_ and the weight of a blend are taken from
 
 
@@ -133,6 +134,7 @@ class FractalFitting(TorchEstimatorMixin):
             self._parents,
             ordinal,
             self._n_components_wanted,
+            self._dependent(columns),
             self._held_out,
             seed=int(torch.randint(2**31 - 1, ())),
         )
@@ -149,6 +151,11 @@ class FractalFitting(TorchEstimatorMixin):
         if self.warm_start and hasattr(self, "module_"):
             return self.module_config_["n_components"]
         return self.mixture
+
+    def _dependent(self, columns: Columns) -> bool:
+        """Whether the numbers of a component have a full covariance."""
+        mixed = self.mixture is not None and "mar" not in self._generators
+        return mixed and int(columns.real.sum()) <= _MOST_FULL
 
     @property
     def _blended(self) -> bool:
@@ -177,6 +184,7 @@ class FractalFitting(TorchEstimatorMixin):
             "n_classes": self._n_classes,
             "n_components": fitted.n_components,
             "parents": self._parents,
+            "full": self._dependent(columns),
             "blended": self._blended,
         }
 
@@ -202,11 +210,11 @@ class FractalFitting(TorchEstimatorMixin):
     def _build(self, **config: Any) -> nn.Module:
         return ReleasedNet(**config) if "released" in config else self._build_net(**config)
 
-    def _build_net(self, n_components: int, parents: list[int], **config: Any) -> nn.Module:
+    def _build_net(self, n_components: int, parents: list[int], full: bool, **config: Any) -> nn.Module:
         n_levels = len(config["arities"])
         dims = _for_each(self.dims, n_levels, [64] if n_levels == 1 else [128, 64, 32], "dims")
         depths = _for_each(self.depths, n_levels, [2] if n_levels == 1 else [3, 2, 1], "depths")
-        mixture = Mixture(config["n_values"], n_components, config["n_classes"], parents)
+        mixture = Mixture(config["n_values"], n_components, config["n_classes"], parents, full)
         n_orders = self._rare("n_orders") if "mar" in self._generators else 1
         makers = {**GENERATORS, "mar": partial(GENERATORS["mar"], n_orders=n_orders)}
         generators = [_known_generator(g, makers) for g in self._generators]

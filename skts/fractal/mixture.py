@@ -4,7 +4,7 @@ Every conditional of it is known in closed form. With prefix weights r_k proport
 
     p(x_s | x_1 .. x_{s-1}) = sum_k r_k p_k(x_s | x_1 .. x_{s-1}).
 
-A code has at most one parent among the codes before it; the numbers of a component have a full covariance L L^T, so
+A code has at most one parent among the codes before it; the numbers of a component have a covariance L L^T, so
 that z = L^{-1} (x - mu) gives the conditional mean x_s - L_ss z_s and the conditional deviation L_ss.
 """
 
@@ -55,9 +55,13 @@ class Mixture(nn.Module):
         C; prior weights of the components for each class, and for no class.
     parents : list of int
         For each code (in the order of the codes) the one that it depends on within a component, or -1.
+    full : bool, default=True
+        Whether the numbers of a component depend on each other.
     """
 
-    def __init__(self, n_values: list[int], n_components: int, n_classes: int, parents: list[int]) -> None:
+    def __init__(
+        self, n_values: list[int], n_components: int, n_classes: int, parents: list[int], full: bool = True
+    ) -> None:
         super().__init__()
         K, V = n_components, max(1, *n_values)
         codes = [s for s, v in enumerate(n_values) if v]
@@ -70,7 +74,8 @@ class Mixture(nn.Module):
         self.register_buffer("log_prior", torch.full((n_classes + 1, K), -math.log(K)))
         self.register_buffer("log_table", torch.zeros(len(codes), contexts, K, V))
         self.register_buffer("mu", torch.zeros(K, len(numbers)))
-        self.register_buffer("L", torch.eye(len(numbers)).repeat(K, 1, 1))
+        # With a diagonal covariance only the deviations are kept: there may be thousands of numbers.
+        self.register_buffer("L", torch.eye(len(numbers)).repeat(K, 1, 1) if full else torch.ones(K, len(numbers)))
 
     @property
     def n_components(self) -> int:
@@ -108,12 +113,20 @@ class Mixture(nn.Module):
         logits = (table + log_r[:, self.codes, :, None]).logsumexp(2)
         return Anchors(logits, log_r[:, self.numbers], mean, self._log_std().expand_as(mean))
 
+    @property
+    def _full(self) -> bool:
+        return self.L.ndim == 3
+
     def _log_std(self) -> Tensor:
-        return self.L.diagonal(dim1=1, dim2=2).log().T  # (numbers, K)
+        return (self.L.diagonal(dim1=1, dim2=2) if self._full else self.L).log().T  # (numbers, K)
 
     def _numbers(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Conditional means and log-densities (B, numbers, K); a missing number counts as the component's own mean."""
         std = self._log_std().exp()
+        if not self._full:
+            mean = self.mu.T.expand(len(x), -1, -1)
+            z = (x[..., None] - mean) / std
+            return mean, _log_normal(z.nan_to_num(), std).masked_fill(x.isnan()[..., None], 0.0)
         if not x.isnan().any():
             z = torch.linalg.solve_triangular(self.L, (x[None] - self.mu[:, None]).transpose(1, 2), upper=False)
             z = z.permute(2, 1, 0)
@@ -139,6 +152,8 @@ class Mixture(nn.Module):
     def predict(self, state: dict[str, Any], slot: int) -> tuple[Tensor, Tensor]:
         """Of the next slot: for a code its log-probabilities (B, K, V); for a number (B, K) means and deviations."""
         i = self.rank[slot]
+        if not self.is_code[slot] and not self._full:
+            return self.mu[:, i].expand(len(state["x"]), -1), self.L[:, i].expand(len(state["x"]), -1)
         if not self.is_code[slot]:
             mean = self.mu[:, i] + torch.einsum("bik,ki->bk", state["z"][:, :i], self.L[:, i, :i])
             return mean, self.L[:, i, i].expand_as(mean)

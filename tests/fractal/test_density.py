@@ -78,6 +78,24 @@ def test_density_integrates_to_one_in_two_dimensions():
     assert total == pytest.approx(1, abs=1e-3)
 
 
+def test_density_of_any_order_integrates_to_one():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=300)
+    params = SMALL | {"generator": "mar", "mixture": None}
+    model = FractalSampler(**params).fit(np.column_stack([x, x + 0.2 * rng.normal(size=300)]))
+    side = np.linspace(-9, 9, 241)
+    grid = np.stack(np.meshgrid(side, side, indexing="ij"), -1).reshape(-1, 2)
+    density = np.exp(model.score_samples(grid)).reshape(241, 241)
+    assert np.trapezoid(np.trapezoid(density, side), side) == pytest.approx(1, abs=1e-3)
+
+
+def test_without_a_mixture_numbers_do_not_depend_on_each_other():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 1))
+    model = FractalSampler(**SMALL | {"generator": None, "mixture": None}).fit(np.hstack([x, x + 0.01]))
+    assert abs(np.corrcoef(model.sample(2000, random_state=0).T)[0, 1]) < 0.1
+
+
 def test_numbers_beside_codes_sum_and_integrate_to_one():
     rng = np.random.default_rng(0)
     code = rng.integers(0, 3, 300)

@@ -20,7 +20,7 @@ def fitted(x, n_values, K, parents=(), label=None, n_classes=0):
     label = np.zeros(n, dtype=int) if label is None else label
     ordinal = np.zeros(sum(v > 0 for v in n_values), dtype=bool)
     held = np.arange(n) % 10 == 0
-    return choose_mixture(x, label, None, n_values, n_classes, list(parents), ordinal, K, held, seed=0)
+    return choose_mixture(x, label, None, n_values, n_classes, list(parents), ordinal, K, True, held, seed=0)
 
 
 def as_module(found, n_values, parents=(), n_classes=0):
