@@ -10,6 +10,10 @@ standard deviation,
     E &\leftarrow \operatorname{LN}(E + \operatorname{Mamba}(E)) \\
     E &\leftarrow \operatorname{LN}(E + \operatorname{MLP}(E)) \qquad \text{(these three n\_layers times)} \\
     \hat Y^\top &= E W_P + b
+
+A closed-form map of the window may stand beside it (``skip``): then the projector starts at zero, and the network
+learns what that map leaves over. ``phase_embed`` adds the harmonics of the time in the cycle to every token, in front
+of the first layer, so that variates can react to it each in their own way.
 """
 
 import torch
@@ -17,14 +21,21 @@ from torch import Tensor, nn
 
 from skts.fmamba.attention import FastAttention, break_even
 from skts.fmamba.mamba import BiMamba, Mamba
+from skts.fmamba.periodic import PeriodicMap, harmonics
 
 __all__ = ["PRESETS", "FMambaNet"]
+
+# Without what we put around the papers' network.
+_PLAIN: dict[str, object] = {
+    **{"skip": False, "mix_gate": False, "phase_embed": 0, "pos_embed": "none"},
+    **{"mlp_embed": True, "dropout": 0.1},
+}
 
 # What a paper fixes; see the notes of FMambaForecaster for what is known of them.
 PRESETS: dict[str, dict[str, object]] = {
     "auto": {},
-    "arxiv": {"attention": "gauss", "attention_norm": "kdim", "mamba": "uni", "gated": False},
-    "tai": {"attention": "favor+", "attention_norm": "row", "mamba": "bi", "gated": True},
+    "arxiv": {"attention": "gauss", "attention_norm": "kdim", "mamba": "uni", "gated": False, **_PLAIN},
+    "tai": {"attention": "favor+", "attention_norm": "row", "mamba": "bi", "gated": True, **_PLAIN},
 }
 
 
@@ -34,7 +45,7 @@ class FMambaNet(nn.Module):
     Parameters
     ----------
     context_length, horizon, n_variates : int
-        L, H and N. Only ``pos_embed="variate"`` ties the weights to N; ``attention="auto"`` looks at it.
+        L, H and N. Only ``pos_embed="variate"`` and ``skip`` tie the weights to N; ``attention="auto"`` looks at it.
     d_model : int, default=128
         Width of a token.
     n_layers : int, default=2
@@ -66,6 +77,15 @@ class FMambaNet(nn.Module):
         Dropout in each block.
     norm : {"post", "pre"}, default="post"
         Layer norm after the residual sum, or before the block.
+    mix_gate : bool or "mamba", default=False
+        Weigh attention and state space channel by channel, starting at zero: the variates are mixed only as far as it
+        pays. "mamba" leaves the attention without.
+    phase_embed : int, default=0
+        Harmonics of the time in the cycle that are added to the tokens.
+    skip : bool, default=False
+        Add a :class:`~skts.fmamba.periodic.PeriodicMap`, whose coefficients are zero until they are set.
+    n_harmonics, n_modulations : int, default=0
+        Of the skip's map.
     """
 
     def __init__(
@@ -90,6 +110,11 @@ class FMambaNet(nn.Module):
         mlp_embed: bool = True,
         dropout: float = 0.1,
         norm: str = "post",
+        mix_gate: bool | str = False,
+        phase_embed: int = 0,
+        skip: bool = False,
+        n_harmonics: int = 0,
+        n_modulations: int = 0,
     ) -> None:
         super().__init__()
         self.instance_norm = instance_norm
@@ -97,6 +122,8 @@ class FMambaNet(nn.Module):
         self.embed = nn.Sequential(*hidden, nn.Linear(d_model if mlp_embed else context_length, d_model))
         self.time_position = _offset(context_length, pos_embed == "time")
         self.variate_position = _offset((n_variates, d_model), pos_embed == "variate")
+        self.phase_embed = phase_embed
+        self.phase = nn.Linear(2 * phase_embed, d_model, bias=False) if phase_embed else None
         if attention == "auto":
             attention = "favor+" if n_variates > break_even(d_model, n_heads) else "softmax"
 
@@ -109,46 +136,68 @@ class FMambaNet(nn.Module):
             return [*found, _mlp(d_model, d_ff or d_model, dropout)]
 
         self.layers = nn.ModuleList(
-            _Residual(block, d_model, dropout, norm) for _ in range(n_layers) for block in blocks()
+            _Residual(block, d_model, dropout, norm, _is_gated(block, mix_gate))
+            for _ in range(n_layers)
+            for block in blocks()
         )
         self.final_norm = nn.LayerNorm(d_model)
         self.project = nn.Linear(d_model, horizon)
+        self.skip = PeriodicMap(context_length, horizon, n_variates, n_harmonics, n_modulations) if skip else None
+        if skip:
+            nn.init.zeros_(self.project.weight)
+            nn.init.zeros_(self.project.bias)
 
-    def forward(self, X: Tensor) -> Tensor:  # (B, L, N) -> (B, H, N)
-        """Forecast in the units of X."""
-        X = X.transpose(1, 2)  # (B, N, L)
+    def forward(self, X: Tensor, angle: Tensor | None = None) -> Tensor:  # (B, L, N), (B,) -> (B, H, N)
+        """Forecast in the units of X; ``angle`` is that of the first step, unknown by default."""
+        if angle is None:
+            angle = X.new_full((len(X),), torch.nan)
+        windows, X = X, X.transpose(1, 2)  # (B, N, L)
         if self.instance_norm:
             mean = X.mean(-1, keepdim=True)
             scale = torch.sqrt(X.var(-1, keepdim=True, correction=0) + 1e-5)
             X = (X - mean) / scale
-        E = self.encode(X)
+        E = self.encode(X, angle)
         Y = self.project(self.final_norm(E))  # (B, N, H)
         if self.instance_norm:
-            Y = Y * scale + mean
-        return Y.transpose(1, 2)
+            Y = Y * scale if self.skip is not None else Y * scale + mean
+        Y = Y.transpose(1, 2)
+        return Y if self.skip is None else Y + self.skip(windows, angle)
 
-    def encode(self, X: Tensor) -> Tensor:  # (B, N, L) -> (B, N, D)
+    def encode(self, X: Tensor, angle: Tensor) -> Tensor:  # (B, N, L), (B,) -> (B, N, D)
         """Tokens of the variates after all layers."""
         E = self.embed(X if self.time_position is None else X + self.time_position)
         if self.variate_position is not None:
             E = E + self.variate_position
+        if self.phase is not None:
+            E = E + self.phase(harmonics(angle.to(E.dtype), self.phase_embed)).unsqueeze(1)
         for layer in self.layers:
             E = layer(E)
         return E
 
 
 class _Residual(nn.Module):
-    """A block with its residual sum, dropout and layer norm."""
+    """A block with its gate, dropout, residual sum and layer norm."""
 
-    def __init__(self, block: nn.Module, d_model: int, dropout: float, norm: str) -> None:
+    def __init__(self, block: nn.Module, d_model: int, dropout: float, norm: str, gated: bool) -> None:
         super().__init__()
         self.block, self.pre = block, norm == "pre"
         self.norm, self.drop = nn.LayerNorm(d_model), nn.Dropout(dropout)
+        self.gate = nn.Parameter(torch.zeros(d_model)) if gated else None
+        self.closed = False  # a closed gate saves the block's time while the rest is trained
 
     def forward(self, E: Tensor) -> Tensor:
-        if self.pre:
-            return E + self.drop(self.block(self.norm(E)))
-        return self.norm(E + self.drop(self.block(E)))
+        if self.closed:
+            return E if self.pre else self.norm(E)
+        added = self.drop(self.block(self.norm(E) if self.pre else E))
+        if self.gate is not None:
+            added = self.gate * added
+        return E + added if self.pre else self.norm(E + added)
+
+
+def _is_gated(block: nn.Module, mix_gate: bool | str) -> bool:
+    if isinstance(block, FastAttention):
+        return mix_gate is True
+    return bool(mix_gate) and isinstance(block, Mamba | BiMamba)
 
 
 def _mlp(d_model: int, d_ff: int, dropout: float) -> nn.Sequential:

@@ -8,7 +8,7 @@ from sktime.forecasting.base import ForecastingHorizon
 
 from skts.errors import InputError, InSampleError
 
-__all__ = ["checked_horizon", "steps_after"]
+__all__ = ["checked_cutoffs", "checked_horizon", "steps_after"]
 
 _EXPECTED = "a forecasting horizon: steps 1, 2, ... ahead, or times after the end of the series"
 
@@ -66,3 +66,18 @@ def steps_after(fh: ForecastingHorizon, cutoff: pd.Index, series: Any = ()) -> n
         got = f"{list(fh.to_absolute_index(cutoff)[:3])} for {name}, which ends at {cutoff[0]}"
         raise InSampleError(_EXPECTED, got, "Ask for later times: in-sample forecasts are not made.")
     return steps
+
+
+def checked_cutoffs(cutoffs: Any, n_windows: int) -> pd.Index:
+    """The times of the windows' last rows as an index.
+
+    Raises
+    ------
+    InputError
+        If they are not as many as the windows.
+    """
+    times = pd.Index(cutoffs)
+    if len(times) != n_windows or times.dtype.kind not in "iuMO" or times.hasnans:
+        got = f"{len(times)} values of {times.dtype} for {n_windows} windows"
+        raise InputError("one time for each window, that of its last row", got, "Pass index values, as in fit.")
+    return times

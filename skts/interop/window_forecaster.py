@@ -4,22 +4,19 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator
-from sklearn.utils import Tags, TargetTags, estimator_html_repr
 from sktime.forecasting.base import BaseForecaster, ForecastingHorizon
 
 from skts.base import keeping_last_state
 from skts.engine import cut_last_part
 from skts.errors import InputError, InputTypeError
-from skts.interop.horizon import checked_horizon, steps_after
+from skts.interop.horizon import checked_cutoffs, checked_horizon, steps_after
 from skts.interop.panel import continued, end_of, instances, joined, last_rows, padded
+from skts.interop.sklearn_side import SklearnSide
 from skts.validation import check_params, check_series, check_windows
 
 __all__ = ["WindowForecaster"]
 
 _DEFAULT_HORIZON = 24
-# What others hang on the object from outside (scikit-learn's search, the user's callbacks), and a warm start's weights.
-_KEPT_BY_RESET = ("_parent_callback_ctx", "_skl_callbacks", "_start_from")
 
 # sktime's private state that predict needs.
 _BOOKS = (
@@ -28,7 +25,7 @@ _BOOKS = (
 )
 
 
-class WindowForecaster(BaseForecaster):
+class WindowForecaster(SklearnSide, BaseForecaster):
     """Keeps sktime's books (index, panel, context, horizon) for a model of windows.
 
     A subclass has the parameters ``context_length`` and ``horizon``, a table ``_parameter_constraints``, and says two
@@ -38,6 +35,10 @@ class WindowForecaster(BaseForecaster):
         Learn from a list of arrays (n_timepoints_i, n_variates); ``context_length_`` and ``horizon_`` are set.
     ``_forecast(contexts)``
         Raw windows (n, L, n_variates) to raw forecasts (n, H, n_variates); L is ``context_length_``, H ``horizon_``.
+
+    A model whose forecasts depend on the time sets ``_uses_times = True``. Then both get it by keyword:
+    ``_fit_windows`` the index of each series as ``times``; ``_forecast`` the times of the windows' last rows as
+    ``cutoffs`` (missing where they are unknown) and ``ahead``, how many steps after them the forecast begins.
 
     A model that can be carried over to other series also says ``_get_pretrained()``, a dict of plain values and arrays,
     and finds it as ``pretrained_`` in the next ``_fit_windows``.
@@ -69,47 +70,17 @@ class WindowForecaster(BaseForecaster):
     # Our update keeps the context by itself; the data of fit would only travel along with every copy.
     _config: ClassVar[dict[str, Any]] = {"remember_data": False}
 
+    _uses_times: ClassVar[bool] = False
+
     def __post_init__(self) -> None:
         self._y = self._X = None
 
-    def reset(self) -> Self:
-        """Reset to the state after construction, keeping what meta-estimators have attached.
-
-        Returns
-        -------
-        self
-            The forecaster, unfitted.
-        """
-        kept = {name: self.__dict__[name] for name in _KEPT_BY_RESET if name in self.__dict__}
-        super().reset()
-        self.__dict__.update(kept)
-        return self
-
-    def __sklearn_tags__(self) -> Tags:
-        """What scikit-learn's searches and pipelines ask of a step."""
-        return Tags(estimator_type=None, target_tags=TargetTags(required=False), requires_fit=True)
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return bool(self.is_fitted)
-
-    if hasattr(BaseEstimator, "_get_params_html"):  # scikit-learn >= 1.7: the table of parameters, changed ones marked
-        _get_params_html = BaseEstimator._get_params_html
-
-    def _repr_html_inner(self) -> str:
-        return str(estimator_html_repr(self))
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
-        bundle = super()._repr_mimebundle_(**kwargs)
-        if "text/html" in bundle:
-            bundle["text/html"] = self._repr_html_inner()
-        return bundle
-
     # ---- what a model says --------------------------------------------------------------------------------------
 
-    def _fit_windows(self, series: list[np.ndarray]) -> None:
+    def _fit_windows(self, series: list[np.ndarray], **kwargs: Any) -> None:
         raise TypeError(f"{type(self).__name__} has to define _fit_windows")
 
-    def _forecast(self, contexts: np.ndarray) -> np.ndarray:
+    def _forecast(self, contexts: np.ndarray, **kwargs: Any) -> np.ndarray:
         raise TypeError(f"{type(self).__name__} has to define _forecast")
 
     def _get_pretrained(self) -> dict[str, Any]:
@@ -229,7 +200,7 @@ class WindowForecaster(BaseForecaster):
         with keeping_last_state(self):
             return super().update(y, X=X, update_params=update_params)
 
-    def predict_windows(self, contexts: Any, X: Any = None) -> np.ndarray:
+    def predict_windows(self, contexts: Any, X: Any = None, cutoffs: Any = None) -> np.ndarray:
         """Forecast windows of raw values, without any index.
 
         Parameters
@@ -238,6 +209,9 @@ class WindowForecaster(BaseForecaster):
             At least ``context_length_`` time points each; the last ones count.
         X : ignored
             Exogenous data are not used.
+        cutoffs : sequence of n_windows times, optional
+            The time of each window's last row, of the kind of the index in fit, for models that know a daily or other
+            cycle. Without them such a model knows the time of its own series' end alone.
 
         Returns
         -------
@@ -247,10 +221,21 @@ class WindowForecaster(BaseForecaster):
         Raises
         ------
         InputError, InputTypeError
-            If the windows are too short, not finite or have another number of variates.
+            If the windows are too short, not finite or have another number of variates, or the cutoffs do not fit them.
         """
         self.check_is_fitted()
-        return self._forecast(check_windows(contexts, self.context_length_, self.n_variates_))
+        windows = check_windows(contexts, self.context_length_, self.n_variates_)
+        if not self._uses_times:
+            return self._forecast(windows)
+        times = self._recognised(windows) if cutoffs is None else checked_cutoffs(cutoffs, len(windows))
+        return self._forecast(windows, cutoffs=times)
+
+    def _recognised(self, windows: np.ndarray) -> pd.Index:
+        """The times of the windows that are the end of a series of ours; missing for all others."""
+        frames = list(instances(self.context_).values())
+        numbers = {padded(f.to_numpy(np.float64), self.context_length_).tobytes(): n for n, f in enumerate(frames)}
+        found = [numbers.get(window.tobytes(), -1) for window in windows]
+        return pd.Index(pd.Series([frame.index[-1] for frame in frames]).reindex(found))
 
     def _fit(self, y: pd.DataFrame, X: Any, fh: ForecastingHorizon | None) -> Self:
         check_params(self)
@@ -272,7 +257,8 @@ class WindowForecaster(BaseForecaster):
                 )
         self.context_length_, self.horizon_ = lengths
         self.context_ = last_rows(y, self.context_length_)
-        self._fit_windows(series)
+        times = {"times": [frame.index for frame in frames.values()]} if self._uses_times else {}
+        self._fit_windows(series, **times)
         return self
 
     def _pretrain(self, y: pd.DataFrame, X: Any = None, fh: ForecastingHorizon | None = None) -> Self:
@@ -290,22 +276,25 @@ class WindowForecaster(BaseForecaster):
         cutoffs = {key: end_of(frame, self.cutoff) for key, frame in frames.items()}
         steps = {key: steps_after(fh, cutoff, key) for key, cutoff in cutoffs.items()}
         contexts = np.stack([padded(frame.to_numpy(np.float64), self.context_length_) for frame in frames.values()])
-        forecasts = self._rollout(contexts, max(int(s.max()) for s in steps.values()))
+        ends = list(cutoffs.values())
+        dated = {"cutoffs": ends[0].append(ends[1:])} if self._uses_times else {}
+        forecasts = self._rollout(contexts, max(int(s.max()) for s in steps.values()), **dated)
         parts = {}
         for number, (key, cutoff) in enumerate(cutoffs.items()):
             index = fh.to_absolute_index(cutoff)
             parts[key] = pd.DataFrame(forecasts[number, steps[key] - 1], index=index, columns=self.context_.columns)
         return joined(parts, self.context_.index.names)
 
-    def _rollout(self, contexts: np.ndarray, n_steps: int) -> np.ndarray:
+    def _rollout(self, contexts: np.ndarray, n_steps: int, **dated: Any) -> np.ndarray:
         """Forecasts of any length: the model's own forecasts become its context where they end.
 
         Contexts are laid out afresh: another memory order would change the last digits.
         """
-        length, blocks = contexts.shape[1], []
-        while sum(block.shape[1] for block in blocks) < n_steps:
+        length, blocks, done = contexts.shape[1], [], 0
+        while done < n_steps:
             contexts = np.ascontiguousarray(contexts[:, -length:])
-            blocks.append(self._forecast(contexts))
+            blocks.append(self._forecast(contexts, **dated, **({"ahead": done} if dated else {})))
+            done += blocks[-1].shape[1]
             contexts = np.concatenate([contexts, blocks[-1]], axis=1)
         return np.concatenate(blocks, axis=1)[:, :n_steps]
 
