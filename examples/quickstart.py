@@ -170,10 +170,8 @@ rows = {}
 for name, model in {"FractalSampler": sampler, **sampler.baselines()}.items():
     bits = model.fit(X_train, y_train).bits_per_dim(X_test)
     rows[name] = {"bits": bits, "right": (model.predict(X_test) == y_test).mean(), **model.cost_}
-print(
-    "\nDigits that were not learned from: bits for a pixel of 17 grey levels, and the share of classes that are right by"
-)
-print("Bayes' rule:\n")
+print("\nDigits that were not learned from: bits for a pixel of 17 grey levels, and the share of classes that are")
+print("right by Bayes' rule:\n")
 print(pd.DataFrame(rows).T[["bits", "right", "fit_seconds"]].round(2).to_string())
 classes = np.tile(np.arange(10), 4)
 real = np.stack([X_train[y_train == c][:4] for c in range(10)], axis=1).reshape(-1, 8, 8)

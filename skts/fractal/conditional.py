@@ -269,7 +269,7 @@ class Conditioned:
         check_is_fitted(self)
         if strategy not in ("mean", "mode", "sample"):
             raise ParameterError("strategy 'mean', 'mode' or 'sample'", repr(strategy), "Change strategy.")
-        samples = as_samples(self, X, self.container_, reset=False)
+        samples = as_samples(self, X, self.container_, reset=False).copy()
         rows = np.flatnonzero(np.isnan(samples).reshape(len(samples), -1).any(1))
         if len(rows):
             y = y if y is None or not np.ndim(y) else np.asarray(y)[rows]

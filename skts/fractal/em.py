@@ -23,7 +23,7 @@ _MOST_COVARIANCES = 20_000_000  # entries of all covariances
 _MOST_CODES = 4_000_000  # in all of them
 _MOST_CONTEXTS = 32  # values of a code that others may depend on
 _COMPONENTS = (1, 4, 12, 30, 60, 100)
-_STRENGTHS = (2.0, 8.0, 32.0)  # rows that the prior of a component's tables counts for
+_STRENGTHS = (0.125, 0.5, 2.0, 8.0, 32.0)  # rows that the prior of a component counts for
 _ITERATIONS = 25
 _FOLDS = 5
 _PRECISE = 1e-4  # nats for each slot: less gain than that ends the iterations
@@ -132,13 +132,18 @@ def choose_mixture(
         ladder = tuple(k for k in _COMPONENTS if k <= max(1, most))
     best = None
     for k in ladder:
-        found = em.fit(k, _STRENGTHS[1], judged, rng)
+        found = em.fit(k, _STRENGTHS[-2], judged, rng)
         if best is not None and found.score <= best.score:
             break
         best = found
-    for strength in (_STRENGTHS[0], _STRENGTHS[2]):
-        found = em.fit(best.n_components, strength, judged, rng)
-        best = found if found.score > best.score else best
+    for way in (_STRENGTHS[-3::-1], _STRENGTHS[-1:]):  # weaker as long as that helps, else stronger
+        for strength in way:
+            found = em.fit(best.n_components, strength, judged, rng)
+            if found.score <= best.score:
+                break
+            best = found
+        if best.strength < _STRENGTHS[-2]:
+            break
     with np.errstate(divide="ignore"):
         log_marginal = np.log(em.marginal)
     return replace(_cross_fitted(em, best, fit, len(x), rng), log_marginal=log_marginal)

@@ -70,7 +70,8 @@ def _code_features(V: int) -> Tensor:
 
 def _number_features(x: Tensor) -> Tensor:
     centres = _CENTRES.to(x)
-    bumps = torch.exp(-2 * (x[..., None] - centres) ** 2)
+    # Below e^-20 a bump is as good as none, and far below numbers get denormal, which processors are slow with.
+    bumps = torch.exp(-(2 * (x[..., None] - centres) ** 2).clamp(max=20))
     return torch.cat([x.clamp(-6, 6)[..., None], bumps], -1)
 
 

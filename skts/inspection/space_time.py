@@ -23,7 +23,7 @@ class SpaceTimeDisplay:
 
     Fields are three images of position by time in one colour scale; up to six features are lines, a panel for each.
     The dashed line is where the simulation stops being right; hatching over an image, or grey behind lines, is where
-    the guard no longer trusts it. A guard tells whether states are like those of training, not whether they are right:
+    the guard no longer trusts it, or what a solver has made instead. A guard tells whether states are like those of training, not whether they are right:
     of a chaotic system it is silent for good reason where the simulation has left the truth for another likely course.
 
     Parameters
@@ -44,6 +44,8 @@ class SpaceTimeDisplay:
         What the guard said in the end.
     first_flagged : int, default=-1
         Sample from which on the guard does not trust the simulation; -1 where there is none.
+    by_solver : ndarray of shape (n_times,), optional
+        Which samples a solver has made, whose states are trusted; they are marked instead of all after the first flag.
     feature_names : sequence of length n_features, optional
         Names; "feature 0" and so on by default.
     name : str, optional
@@ -88,6 +90,7 @@ class SpaceTimeDisplay:
         unit_name: str = "Lyapunov times",
         status: str = "ok",
         first_flagged: int = -1,
+        by_solver: np.ndarray | None = None,
         feature_names: Any = None,
         name: str | None = None,
     ) -> None:
@@ -96,6 +99,7 @@ class SpaceTimeDisplay:
         self.scale = np.std(self.y_true) or None if scale is None else scale
         self.time_unit, self.unit_name = time_unit, unit_name
         self.status, self.first_flagged = status, int(first_flagged)
+        self.by_solver = np.zeros(len(self.y_true), bool) if by_solver is None else np.asarray(by_solver, bool)
         self.feature_names, self.name = feature_names, name
         unit = 1.0 if time_unit is None else time_unit
         how: dict[str, Any] = {"dt": dt, "threshold": threshold, "scale": self.scale, "time_unit": unit}
@@ -173,6 +177,7 @@ class SpaceTimeDisplay:
             unit_name=unit_name,
             status=str(info["status"][0]),
             first_flagged=int(info["first_flagged"][0]),
+            by_solver=info["by_solver"][0] if "by_solver" in info else None,
             feature_names=getattr(estimator, "feature_names_in_", None),
             name=type(estimator).__name__,
         )
@@ -249,26 +254,36 @@ class SpaceTimeDisplay:
         bar.outline.set_visible(False)
 
     def _mark(self) -> None:
-        """Where the simulation stops being right, and where the guard stops trusting it."""
+        """Where the simulation stops being right, and where the guard stops trusting it, or a solver has made it."""
         end, parts = self._times()[-1], not (self.error_ <= self.threshold).all()
         flagged = self.first_flagged * self._step if self.first_flagged >= 0 else np.inf
         for number, ax in enumerate(self.axes_):
             if parts:
                 said = f"error above {self.threshold:g}"
                 ax.axvline(self.valid_time_, color="black", linewidth=1.2, linestyle=(0, (4, 2)), label=said)
-            if flagged <= end and not (number == 0 and self._is_image(ax)):
-                how = _HATCHED if self._is_image(ax) else _SHADED
-                ax.axvspan(flagged, end, linewidth=0, label="not trusted", **how)
+            how = _HATCHED if self._is_image(ax) else _SHADED
+            for start, stop, said in self._spans(flagged, end) if not (number == 0 and self._is_image(ax)) else ():
+                ax.axvspan(start, stop, linewidth=0, label=said, **how)
             ax.set_xlim(_edges(self._times()) if self._is_image(ax) else (0, end))
             ax.tick_params(labelbottom=ax is self.axes_[-1])
         self.axes_[-1].set_xlabel(f"time ({self.unit_name})" if self.time_unit else "time")
         self._write_title(parts, flagged)
+
+    def _spans(self, flagged: float, end: float) -> list[tuple[float, float, str]]:
+        """Times from, to, and what they are."""
+        if not self.by_solver.any():
+            return [(flagged, end, "not trusted")] if flagged <= end else []
+        edges = np.flatnonzero(np.diff(np.r_[False, self.by_solver, False]))
+        # A sample that was made stands for the time since the one before it.
+        runs = zip(np.maximum(edges[::2] - 1, 0), edges[1::2] - 1, strict=True)
+        return [(start * self._step, stop * self._step, "by the solver") for start, stop in runs]
 
     def _write_title(self, parts: bool, flagged: float) -> None:
         unit = f" {self.unit_name}" if self.time_unit else ""
         valid = f"right {'until' if parts else 'to the end,'} {self.valid_time_:.3g}{unit}"
         since = f" from {flagged:.3g} on" if flagged < np.inf else ""
         guard = f'"{self.status}"{since}' if since or self.status != "ok" else "nothing flagged"
+        guard += f", {self.by_solver.sum()} samples by the solver" if self.by_solver.any() else ""
         marks = dict(zip(*reversed(self.axes_[-1].get_legend_handles_labels()), strict=True))
         head = self.axes_[0]
         title = "\n".join(filter(None, [self.name, f"{valid}; guard: {guard}"]))

@@ -84,6 +84,7 @@ def test_imputation_keeps_what_is_there_and_finds_what_is_implied():
         filled = model.impute(holes, strategy, random_state=0)
         np.testing.assert_array_equal(np.delete(filled, 1, 1), np.delete(X[:40], 1, 1))
         assert np.abs(filled[:, 1] - X[:40, 1]).mean() < 0.45
+    assert np.isnan(holes).any()  # what came is left as it is
     np.testing.assert_array_equal(model.impute(X[:3]), X[:3])
     assert np.isfinite(model.impute(np.full((2, 5), np.nan))).all()
 

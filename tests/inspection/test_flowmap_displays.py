@@ -145,6 +145,17 @@ def test_the_guard_shades_what_it_no_longer_trusts(plane, policy):
     assert f'"left" from {0.05 * display.first_flagged:.3g} on' in display.axes_[0].get_title(loc="left")
 
 
+def test_what_a_solver_has_made_is_marked_instead_of_all_that_follows():
+    y_true, made = np.random.default_rng(0).standard_normal((20, 3)), np.zeros(20, bool)
+    made[[1, 2, 3, 9]] = True
+    display = SpaceTimeDisplay(y_true, y_true, dt=0.5, first_flagged=0, status="left", by_solver=made).plot()
+    for ax in display.axes_:
+        spans = [p.get_extents().transformed(ax.transData.inverted()).intervalx for p in ax.patches]
+        np.testing.assert_allclose(spans, [(0, 1.5), (4, 4.5)])
+    assert {p.get_label() for p in display.axes_[0].patches} == {"by the solver"}
+    assert "4 samples by the solver" in display.axes_[0].get_title(loc="left")
+
+
 def test_of_images_the_truth_is_always_trusted():
     y_true = np.random.default_rng(0).standard_normal((20, 8))
     display = SpaceTimeDisplay(y_true, y_true, first_flagged=5, status="left").plot()
