@@ -20,6 +20,7 @@ __all__ = ["FittedMixture", "choose_mixture", "parents_of"]
 
 _MOST_ROWS = 20_000  # more rows make the mixture slower, hardly better
 _MOST_COVARIANCES = 20_000_000  # entries of all covariances
+_MOST_CELLS = 1_000_000  # probabilities that are computed for a row
 _MOST_CODES = 4_000_000  # in all of them
 _MOST_CONTEXTS = 32  # values of a code that others may depend on
 _COMPONENTS = (1, 4, 12, 30, 60, 100)
@@ -128,7 +129,8 @@ def choose_mixture(
     if n_components != "auto":
         ladder: tuple[int, ...] = (min(int(n_components), len(fit)),)
     else:
-        most = min(len(fit) // 8, _MOST_COVARIANCES // max(1, len(em.numbers)) ** 2)
+        numbers, cells = max(1, len(em.numbers)), max(1, len(em.codes)) * em.V
+        most = min(len(fit) // 8, _MOST_COVARIANCES // numbers**2, _MOST_CELLS // cells)
         ladder = tuple(k for k in _COMPONENTS if k <= max(1, most))
     best = None
     for k in ladder:

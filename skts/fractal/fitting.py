@@ -38,7 +38,6 @@ _RARE: dict[str, list[Any]] = {
     "n_orders": [Interval(Integral, 1, None, closed="left")],
 }
 
-
 _MOST_FULL = 2000  # numbers of a sample: beyond, covariances are diagonal
 _MOST_JUDGED = 1000  # rows that level_nll_ and the weight of a blend are taken from
 
@@ -119,7 +118,7 @@ class FractalFitting(TorchEstimatorMixin):
 
     def _parents_of(self, codes: np.ndarray, columns: Columns) -> list[int]:
         n_values = columns.n_values
-        if self._n_components_wanted == 1 and self.mixture != 1:
+        if not self._mixes:
             return [-1] * sum(v > 0 for v in n_values)
         return parents_of(mutual_information(codes), n_values)
 
@@ -140,28 +139,30 @@ class FractalFitting(TorchEstimatorMixin):
         )
 
     @property
-    def _n_components_wanted(self) -> int | str:
-        """Components of the mixture. None: one, in which nothing depends on anything."""
+    def _mixes(self) -> bool:
+        """Whether the mixture is more than one component in which nothing depends on anything."""
         any_order = "mar" in self._generators
-        if self.mixture is None or (self.mixture == "auto" and any_order):
-            return 1
-        if any_order:
+        if any_order and self.mixture not in (None, "auto"):
             what = f"mixture={self.mixture!r} with generator={self.generator!r}"
             raise ParameterError("mixture=None with generator='mar'", what, "The mixture knows one order only.")
+        return self.mixture is not None and not any_order
+
+    @property
+    def _n_components_wanted(self) -> int | str:
+        if not self._mixes:
+            return 1
         if self.warm_start and hasattr(self, "module_"):
             return self.module_config_["n_components"]
         return self.mixture
 
     def _dependent(self, columns: Columns) -> bool:
         """Whether the numbers of a component have a full covariance."""
-        mixed = self.mixture is not None and "mar" not in self._generators
-        return mixed and int(columns.real.sum()) <= _MOST_FULL
+        return self._mixes and int(columns.real.sum()) <= _MOST_FULL
 
     @property
     def _blended(self) -> bool:
         """Images: the network learns more when it does not start from the mixture, and gains when it is blended."""
-        mixed = self.mixture is not None and "mar" not in self._generators
-        return self.layout_ == "image" and self.generator is not None and mixed
+        return self.layout_ == "image" and self.generator is not None and self._mixes
 
     @property
     def _generators(self) -> list[Any]:

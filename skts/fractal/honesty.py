@@ -66,7 +66,8 @@ def blend(net: FractalNet, held_out: Sequence[Tensor]) -> None:
         x (n, D) and label (n,).
     """
     said: list[Any] = []
-    for x, label in zip(*(t.split(_ROWS) for t in held_out), strict=True):
+    device = net.root.weight.device
+    for x, label in zip(*(t.to(device).split(_ROWS) for t in held_out), strict=True):
         own, at = net(x, label), x[:, net.leaf.codes].nan_to_num().long()[..., None]
         of_mixture = net.mixture(x, label).logits.gather(2, at)[..., 0]
         seen = ~x[:, net.leaf.codes].isnan()
