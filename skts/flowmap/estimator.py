@@ -58,7 +58,7 @@ class FlowMapSimulator(
         of the epochs, and what is left is spent on those that are kept.
     on_divergence : {"warn", "raise", "clip", "reproject", "fallback", "nan"}, default="warn"
         What ``simulate`` does with a state beyond what training has shown: say so, stop, move it back to the edge,
-        decode and encode it, ask ``solver``, or give NaN.
+        decode and encode it, let ``solver`` make the steps until the state is known again, or give NaN.
     solver : callable or None, default=None
         ``solver(x, dt, n)`` for states (n_traj, d) gives (n_traj, n + 1, d); for "fallback".
     module_kwargs : dict or None, default=None
@@ -260,8 +260,9 @@ class FlowMapSimulator(
         """Learn on from new trajectories without forgetting the earlier ones.
 
         Flow maps are trained on, half from the new trajectories and half from earlier ones that were kept; coordinates
-        and step sizes stay. An update by which the held-out error of earlier trajectories rises by more than a tenth,
-        or that of the new ones does not fall, is undone with a warning.
+        and step sizes stay. Of the update, its closed forms, and parts of the way to either, the one that is best for
+        held-out new trajectories is kept, provided that the error of earlier ones rises by a tenth or 0.005 spreads. If
+        there is none, all stays as it was, with a warning; also after an interrupt.
 
         Parameters
         ----------

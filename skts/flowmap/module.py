@@ -83,6 +83,10 @@ class FlowMap(nn.Module):
         back = self.coordinates.decode(self.coordinates.encode(x))
         return ((back - x) / self.coordinates.scale).square().mean(-1).sqrt() / self.worst_cycle
 
+    def unknown(self, x: Tensor) -> Tensor:  # (B, d) -> (B,)
+        """Whether a state is beyond the training data, or off the surface that coordinates describe; NaN is unknown."""
+        return ~((self.cycle_error(x) <= 1) & (self.distance(self.coordinates.encode(x)) <= 1))
+
     def pulled_back(self, z: Tensor) -> Tensor:
         """States beyond the known range, moved to its edge."""
         far = self.distance(z).clamp_min(1.0)[..., None]

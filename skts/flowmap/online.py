@@ -1,10 +1,11 @@
-"""Learning on: old trajectories are replayed beside the new ones, and an update that spoils the old is undone."""
+"""Learning on: old trajectories are replayed beside the new ones, and no update that spoils the old is kept."""
 
 import copy
 import warnings
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from skts.engine import FitRun
 from skts.flowmap.judging import Judge
@@ -15,6 +16,10 @@ __all__ = ["as_arrays", "as_pieces", "kept_pieces", "mixed", "update"]
 
 _SLOWER = 3.0  # learning rate of an update, over that of a fit
 _ALLOWED = 1.1  # how much the held-out error of the old trajectories may rise
+_NEGLIGIBLE = 0.005  # what it may rise by in any case, in spreads: a tenth of hardly anything is nothing
+_PARTS_OF_THE_WAY = (0.75, 0.5, 0.25, 0.1)  # from the old weights to the trained ones
+
+Weights = dict[str, Tensor]
 
 
 def update(
@@ -25,7 +30,10 @@ def update(
     recipe: Recipe,
     steps: list[int],
 ) -> bool:
-    """Train the chosen flow maps on; whether the update was kept.
+    """Train the chosen flow maps on; whether something of it was kept.
+
+    Judged by held-out rollouts are the trained flow maps, their closed forms alone, and parts of the way to either. Of
+    those that the old trajectories bear, the best for the new ones is kept.
 
     Parameters
     ----------
@@ -43,27 +51,59 @@ def update(
     before = copy.deepcopy(module.state_dict())
     judges = [Judge(valid or train, max(steps)) for train, valid in (old, new) if train]
     errors = [judge.error(module, steps) for judge in judges]
+    try:
+        moves = _trained(run, module, old, new, recipe, steps)
+    except BaseException:
+        module.load_state_dict(before)  # nobody has judged what an interrupt leaves
+        raise
+    best, least, seen = before, errors, []
+    for weights in [*reversed(moves), *(between(before, move, part) for part in _PARTS_OF_THE_WAY for move in moves)]:
+        module.load_state_dict(weights)
+        seen.append([judge.error(module, steps) for judge in judges])
+        if seen[-1][0] <= max(_ALLOWED * errors[0], errors[0] + _NEGLIGIBLE) and seen[-1][-1] < least[-1]:
+            best, least = weights, seen[-1]
+    module.load_state_dict(best)
+    if best is not before:
+        return True
+    warnings.warn(
+        f"the update was undone: it took the held-out error of earlier trajectories from {errors[0]:.3g} to "
+        f"{seen[0][0]:.3g}, that of the new ones from {errors[-1]:.3g} to {seen[0][-1]:.3g}, and no smaller move was "
+        "better. Pass more trajectories, or fit a model of their own for the new ones.",
+        stacklevel=8,
+    )
+    return False
+
+
+def _trained(
+    run: FitRun,
+    module: FlowMap,
+    old: tuple[Pieces, Pieces],
+    new: tuple[Pieces, Pieces],
+    recipe: Recipe,
+    steps: list[int],
+) -> list[Weights]:
+    """Weights with closed forms for both kinds of trajectories, and after training."""
     slower = {"lr": run.settings.lr / _SLOWER, "keep_start": True}
     training = Training(run, module, mixed(old[0], new[0]), mixed(old[1], new[1]), recipe, "update ", **slower)
     training.learn_range()
-    for member in range(len(module.members)):
-        for step in steps:
-            training.started.add((member, step))
+    which = [(member, step) for member in range(len(module.members)) for step in steps]
+    training.started.update(which)
+    with torch.no_grad():
+        for member, step in which:
             if str(step) in module.members[member]:
-                with torch.no_grad():
-                    module.members[member][str(step)].widen(training.single_steps(training.train, step))
-            training.stepper(step, recipe.max_epochs, member)
-    after = [judge.error(module, steps) for judge in judges]
-    kept = after[0] <= _ALLOWED * errors[0] + 1e-6 and after[-1] <= errors[-1]
-    if not kept:
-        module.load_state_dict(before)
-        warnings.warn(
-            f"the update was undone: it took the held-out error of earlier trajectories from {errors[0]:.3g} to "
-            f"{after[0]:.3g}, that of the new ones from {errors[-1]:.3g} to {after[-1]:.3g}. Pass more trajectories, "
-            "or fit a model of their own for the new ones.",
-            stacklevel=8,
-        )
-    return kept
+                module.members[member][str(step)].widen(training.single_steps(training.train, step))
+    closed = copy.deepcopy(module.state_dict())
+    for member, step in which:
+        training.stepper(step, recipe.max_epochs, member)
+    return [closed, copy.deepcopy(module.state_dict())]
+
+
+def between(start: Weights, stop: Weights, part: float) -> Weights:
+    """Weights so far on the way from one state to another."""
+    return {
+        name: torch.lerp(value, stop[name].to(value), part) if value.is_floating_point() else stop[name]
+        for name, value in start.items()
+    }
 
 
 def mixed(old: Pieces, new: Pieces) -> Pieces:

@@ -100,7 +100,8 @@ class SimulatorQueries:
             With ``return_info``: status ("ok" or "left") and first_flagged (sample, -1 where there is none) and
             n_flagged of each trajectory, its largest range (above 1 is beyond what training has shown),
             scale_disagreement (of one long step with two of half its size, over the increment), invariant_drift (over
-            the largest of training), and computed_steps; NaN stands for what there is nothing to judge by.
+            the largest of training), by_solver (of each state, whether the solver of "fallback" has made it), and
+            computed_steps; NaN stands for what there is nothing to judge by.
 
         Raises
         ------

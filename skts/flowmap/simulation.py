@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from skts.errors import DivergenceError
+from skts.flowmap.fallback import Fallback
 from skts.flowmap.hierarchy import compose, hermite
 from skts.flowmap.module import FlowMap
-from skts.flowmap.solving import drift, solved
+from skts.flowmap.solving import drift
 
 __all__ = ["POLICIES", "Simulation", "Watch"]
 
@@ -94,18 +95,29 @@ class Simulation:
             disagreement=torch.full((B,), torch.nan, dtype=x0.dtype),
             drift=torch.full((B,), torch.nan, dtype=x0.dtype),
         )
-        self._x0, self._unknown_start = x0, (start > 1) | (self.module.distance(z0) > 1)
-        self._note(self._unknown_start, torch.zeros(B, dtype=torch.long))
-        self._context = context_sum
+        unknown = self.module.unknown(x0)
+        self._note(unknown, torch.zeros(B, dtype=torch.long))
+        self._context, self.fallback = context_sum, None
+        if self.policy == "fallback":
+            assert self.solver is not None, "checked by the estimator"
+            self.fallback = Fallback(self.module, self.solver, x0, unknown, n + max(self.steps) + 1)
         times, states = compose(z0, self.steps, n, self._advance)
         if compare_scales:
             self._compare_scales(times, states)
-        x = hermite(times.to(x0.device), self._decoded(times, states, wanted), wanted)
+        x = self._interpolated(times, states, wanted)
         x[:, 0] = torch.where(wanted[0] == 0, x0, x[:, 0])  # the start is known: not what coordinates make of it
         if self.invariant is not None:
             self._check_invariant(x, wanted)
         self._report(n)
-        return x, self._info(times)
+        return x, self._info(times, wanted)
+
+    def _interpolated(self, times: Tensor, states: Tensor, wanted: Tensor) -> Tensor:  # (B, m, z) -> (B, k, d)
+        """States at the wanted samples; between those of a solver, which come at every sample, no wider than that."""
+        if self.fallback is None or not bool(self.fallback.made.any()):
+            return hermite(times.to(states.device), self._decoded(times, states, wanted), wanted)
+        dense = torch.arange(int(wanted.max().ceil()) + 1, device=states.device)
+        whole = hermite(times.to(states.device), self._decoded(times, states, dense.to(wanted)), dense.to(wanted))
+        return hermite(dense, self.fallback.fill_in(whole), wanted)
 
     def _decoded(self, times: Tensor, states: Tensor, wanted: Tensor) -> Tensor:  # (B, m, z) -> (B, m, d)
         """Computed states that wanted ones lie between, decoded: a decoder costs more than interpolation."""
@@ -132,23 +144,20 @@ class Simulation:
         moved = self.module.step(step, z, self._mean_context(at, step).to(z.dtype), self.member)
         distance = self.module.distance(moved)
         unknown = ~(distance <= 1)  # NaN is unknown too
-        if self.policy != "fallback" and not bool(unknown.any()):
+        if self.fallback is None and not bool(unknown.any()):
             return moved
         B = len(self.watch.first)
         rows = torch.arange(B, device=z.device).repeat_interleave(len(z) // B)
         if bool(unknown.any()):
             self._note_rows(rows[unknown], (at + step)[unknown], distance[unknown])
-            moved = self._answer(step, z, moved, unknown)
-        first = (at == 0) & self._unknown_start[rows]
-        if self.policy == "fallback" and bool(first.any()):
-            # Coordinates do not know such a start, whatever the step makes of it: the solver has it as it came.
-            assert self.solver is not None, "checked by the estimator"
-            moved = moved.clone()
-            x0 = self._x0[rows[first]]
-            moved[first] = solved(self.solver, self.module.coordinates, x0, self.module.dt, step)
+            moved = self._answer(moved, unknown)
+        if self.fallback is not None:
+            # Whatever a step makes of a state that coordinates do not hold: the solver has it as it is.
+            ask = unknown | self.fallback.unknown[rows, at]
+            moved = self.fallback.step(step, z, moved, rows, at, ask)
         return moved
 
-    def _answer(self, step: int, z: Tensor, moved: Tensor, unknown: Tensor) -> Tensor:
+    def _answer(self, moved: Tensor, unknown: Tensor) -> Tensor:
         """What the policy makes of states that are not known."""
         moved = moved.clone()
         if self.policy == "nan":
@@ -158,10 +167,6 @@ class Simulation:
         elif self.policy == "reproject":
             x = self.module.coordinates.decode(torch.nan_to_num(moved[unknown]))
             moved[unknown] = self.module.coordinates.encode(x)
-        elif self.policy == "fallback":
-            assert self.solver is not None, "checked by the estimator"
-            coordinates = self.module.coordinates
-            moved[unknown] = solved(self.solver, coordinates, coordinates.decode(z[unknown]), self.module.dt, step)
         return moved
 
     # ---- books --------------------------------------------------------------------------------------------------
@@ -223,8 +228,9 @@ class Simulation:
             stacklevel=4,
         )
 
-    def _info(self, times: Tensor) -> dict[str, np.ndarray]:
+    def _info(self, times: Tensor, wanted: Tensor) -> dict[str, np.ndarray]:
         w = self.watch
+        none = torch.zeros(len(w.first), len(wanted), dtype=torch.bool)
         return {
             "status": np.where(w.n_flagged.numpy() > 0, "left", "ok"),
             "first_flagged": w.first.numpy(),
@@ -232,5 +238,6 @@ class Simulation:
             "range": w.worst.cpu().numpy(),
             "scale_disagreement": w.disagreement.cpu().numpy(),
             "invariant_drift": w.drift.cpu().numpy(),
+            "by_solver": (none if self.fallback is None else self.fallback.by_solver(wanted)).cpu().numpy(),
             "computed_steps": times.numpy(),
         }

@@ -9,16 +9,16 @@ from torch import Tensor
 
 from skts.errors import InputError
 
-__all__ = ["drift", "solved"]
+__all__ = ["drift", "solved", "solver_path"]
 
 
-def solved(solver: Callable[..., Any], coordinates: Any, x: Tensor, dt: float, n: int) -> Tensor:
-    """Latent states (B, z) ``n`` samples after states (B, d), by ``solver(x, dt, n)`` giving (B, n + 1, d).
+def solver_path(solver: Callable[..., Any], x: Tensor, dt: float, n: int) -> Tensor:
+    """States (B, n, d) after states (B, d), by ``solver(x, dt, n)`` giving (B, n + 1, d).
 
     Raises
     ------
     InputError
-        If the solver gives another shape, or what is not finite.
+        If the solver gives another shape.
     """
     found = np.asarray(solver(x.double().cpu().numpy(), dt, n))
     expected = (len(x), n + 1, x.shape[1])
@@ -27,7 +27,12 @@ def solved(solver: Callable[..., Any], coordinates: Any, x: Tensor, dt: float, n
         raise InputError(
             f"solver(x, dt, n) of real numbers of shape {expected}", got, "Return x and n states after it."
         )
-    return coordinates.encode(torch.from_numpy(found[:, -1].astype(np.float64)).to(x))
+    return torch.from_numpy(found[:, 1:].astype(np.float64)).to(x)
+
+
+def solved(solver: Callable[..., Any], coordinates: Any, x: Tensor, dt: float, n: int) -> Tensor:
+    """Latent states (B, z) ``n`` samples after states (B, d)."""
+    return coordinates.encode(solver_path(solver, x, dt, n)[:, -1])
 
 
 def drift(invariant: Callable[..., Any], states: np.ndarray) -> np.ndarray:

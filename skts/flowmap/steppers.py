@@ -12,12 +12,20 @@ import torch
 from torch import Tensor, nn
 
 from skts.flowmap.correction import correction
-from skts.flowmap.polynomial import Monomials, degree_for, least_squares
+from skts.flowmap.polynomial import (
+    ChebyshevProducts,
+    Monomials,
+    NormalEquations,
+    best_degree,
+    degree_for,
+    least_squares,
+)
 
 __all__ = ["FNO1d", "ResMLP", "Stepper", "Steps", "log_spaced_steps", "moved_by_noise", "rollout_loss"]
 
-_MOST_TERMS, _HIGHEST_DEGREE = 300, 5  # of the polynomial: more cost more than the network that corrects it
+_MOST_TERMS, _HIGHEST_DEGREE = 300, 12  # of the polynomial: more cost more than the network that corrects it
 _BASE_RIDGE = 1e-8
+_FOLDS = 5  # every fifth training step is to be foretold by the others
 _BLOCK = 4096
 _BEYOND = 1.1  # how far outside of its training range a variable may enter a polynomial, which knows no bounds
 _SPECIAL = 10  # every tenth window is moved by noise, another tenth is followed for several steps
@@ -66,7 +74,7 @@ class ResMLP(Stepper):
 
         z_{t+s} = z + \sigma_s W \varphi(z, c) + \sigma_r g(z, c)
 
-    :math:`\varphi` are monomials up to the fifth degree (fewer for many variables or few data), :math:`\sigma_s` is the
+    :math:`\varphi` are polynomials up to the twelfth degree (less for more than two variables), :math:`\sigma_s` is the
     spread of the increments, :math:`\sigma_r` that of what the polynomial leaves.
 
     Parameters
@@ -83,18 +91,18 @@ class ResMLP(Stepper):
         # SiLU is so close to a parabola around zero that it learns nothing of what a cubic polynomial leaves.
         self.g = correction([n, *hidden, n_state], nn.GELU)
         degree = degree_for(n, _MOST_TERMS, _HIGHEST_DEGREE)
-        self.monomials = Monomials(n, degree)
+        self.products = ChebyshevProducts(n, degree)
         self.register_buffer("W", torch.zeros(Monomials.count(n, degree), n_state))
         self.register_buffer("center", torch.zeros(n))
         self.register_buffer("spread", torch.ones(n))
-        self.register_buffer("low", torch.full((n,), -torch.inf))
-        self.register_buffer("high", torch.full((n,), torch.inf))
+        self.register_buffer("low", -torch.ones(n))  # where the polynomial ends
+        self.register_buffer("high", torch.ones(n))
         self.register_buffer("increment", torch.ones(n_state))
         self.register_buffer("rest", torch.ones(n_state))
         self.register_buffer("n_used", torch.ones((), dtype=torch.long))
 
     def start(self, train: Steps, held_out: Steps) -> None:
-        """The polynomial, of the degree that is best on held-out steps."""
+        """The polynomial, of the degree that is best on steps between those that it has seen, and on held-out ones."""
         z, c, after = train
         inputs, moved = torch.cat([z, c], 1), after - z
         spread = inputs.std(0, correction=0)
@@ -103,18 +111,16 @@ class ResMLP(Stepper):
         self.increment.copy_(moved.std(0, correction=0).clamp_min(1e-6 * z.std(0, correction=0)).clamp_min(1e-12))
         x = self.scaled(z, c)
         self.low.copy_(_BEYOND * x.amin(0))
-        self.high.copy_(_BEYOND * x.amax(0))
-        best = torch.inf
-        for degree in range(self.monomials.degree + 1):
-            self.n_used.fill_(Monomials.count(x.shape[1], degree))
-            W = least_squares(self._blocks(train, None), _BASE_RIDGE)
-            error = sum(float((terms @ W - y).square().sum()) for terms, y in self._blocks(held_out, None))
-            if error < best:
-                best, n_used = error, int(self.n_used)
-                self.W.zero_()
-                self.W[:n_used] = W.to(self.W.dtype)
-        self.n_used.fill_(n_used)
-        left = torch.cat([y - terms @ self.W[:n_used].double() for terms, y in self._blocks(train, None)])
+        self.high.copy_((_BEYOND * x.amax(0)).maximum(self.low + 1e-3))  # of what never changes, too
+        highest = self.products.degree
+        self.n_used.fill_(Monomials.count(x.shape[1], highest))
+        folds = [tuple(part[k::_FOLDS] for part in train) for k in range(min(_FOLDS, len(z)))]
+        equations = [NormalEquations.of(self._blocks(fold, None)) for fold in folds]
+        beside = NormalEquations.of(self._blocks(held_out, None))
+        self.n_used.fill_(Monomials.count(x.shape[1], best_degree(equations, beside, x.shape[1], highest, _BASE_RIDGE)))
+        self.W.zero_()
+        self.W[: int(self.n_used)] = least_squares(self._blocks(train, None), _BASE_RIDGE).to(self.W.dtype)
+        left = torch.cat([y - terms @ self.W[: int(self.n_used)].double() for terms, y in self._blocks(train, None)])
         self.rest.copy_(self.increment * left.std(0, correction=0).clamp_min(1e-6))
         self.unit.copy_(self.rest.square().mean().sqrt())
 
@@ -142,17 +148,22 @@ class ResMLP(Stepper):
         """Inputs in units of training data."""
         return (torch.cat([z, c], -1) - self.center) / self.spread
 
+    def _within(self, x: Tensor) -> Tensor:
+        """Scaled inputs in [-1, 1]."""
+        low, high = self.low, self.high
+        return (2 * x.clamp(low, high) - (low + high)) / (high - low)
+
     def _blocks(self, steps: Steps, hidden: nn.Module | None) -> Iterator[tuple[Tensor, Tensor]]:
         """Terms of the polynomial, and values of the last hidden layer, with scaled increments, in float64."""
         for z, c, after in zip(*(part.split(_BLOCK) for part in steps), strict=True):
             x = self.scaled(z, c)
-            terms = self.monomials(x.clamp(self.low, self.high).double())[:, : int(self.n_used)]
+            terms = self.products(self._within(x).double())[:, : int(self.n_used)]
             terms = terms if hidden is None else torch.cat([terms, hidden(x.double())], 1)
             yield terms, ((after - z) / self.increment).double()
 
     def forward(self, z: Tensor, c: Tensor) -> Tensor:  # noqa: D102
         x = self.scaled(z, c)
-        polynomial = self.monomials(x.clamp(self.low, self.high)) @ self.W
+        polynomial = self.products(self._within(x)) @ self.W
         return z + self.increment * polynomial + self.rest * self.g(x)
 
 

@@ -23,8 +23,9 @@ class SpaceTimeDisplay:
 
     Fields are three images of position by time in one colour scale; up to six features are lines, a panel for each.
     The dashed line is where the simulation stops being right; hatching over an image, or grey behind lines, is where
-    the guard no longer trusts it, or what a solver has made instead. A guard tells whether states are like those of training, not whether they are right:
-    of a chaotic system it is silent for good reason where the simulation has left the truth for another likely course.
+    the guard no longer trusts it, or what a solver has made instead. A guard tells whether states are like those of
+    training, not whether they are right: of a chaotic system it is silent for good reason where the simulation has left
+    the truth for another likely course.
 
     Parameters
     ----------

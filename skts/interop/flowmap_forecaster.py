@@ -1,5 +1,6 @@
 """FlowMapForecaster: a flow map of delay-embedded states as an sktime forecaster."""
 
+import copy
 from collections.abc import Sequence
 from numbers import Integral
 from typing import Any, ClassVar, Self
@@ -124,6 +125,32 @@ class FlowMapForecaster(WindowForecaster):
 
     fit.__doc__ = WindowForecaster.fit.__doc__
 
+    def update(self, y: Any, X: Any = None, update_params: bool = True) -> Self:
+        """Move the forecast origin to the end of newer rows, and learn on from them.
+
+        Parameters
+        ----------
+        y : same kind as in fit
+            Rows after those seen so far, with the columns of fit.
+        X : ignored
+            Exogenous data are not used.
+        update_params : bool, default=True
+            Whether the simulator learns on by ``partial_fit``, where a series brings at least four rows; fewer teach
+            nothing. It keeps what it knows where the new rows would spoil that, with a warning.
+
+        Returns
+        -------
+        FlowMapForecaster
+            The forecaster with its new cutoff.
+
+        Raises
+        ------
+        InputError, InputTypeError
+            If the rows are not finite numbers, have other columns or another index, leave a gap after those seen so
+            far, or lie before them.
+        """
+        return super().update(y, X=X, update_params=update_params)
+
     # ---- learning -----------------------------------------------------------------------------------------------
 
     def _fit(self, y: pd.DataFrame, X: Any, fh: ForecastingHorizon | None) -> Self:
@@ -158,6 +185,22 @@ class FlowMapForecaster(WindowForecaster):
             template.set_params(random_state=self.random_state)
         self.simulator_ = template  # before it learns: an interrupted training leaves it usable
         self.simulator_.fit(self._trajectories(series))
+
+    def _update(self, y: pd.DataFrame, X: Any = None, update_params: bool = True) -> Self:
+        before = instances(self.context_)
+        super()._update(y, X, update_params)
+        timeless = str(self._y_mtype_last_seen).startswith("np")
+        series = []
+        for key, frame in instances(y[self.context_.columns]).items():
+            past = before.get(key, frame.iloc[:0])
+            new = frame if timeless or past.empty else frame[frame.index > past.index[-1]]
+            if len(new) >= _LEAST_STATES:
+                series.append(np.concatenate([past.to_numpy(np.float64), new.to_numpy(np.float64)]))
+        trajectories = self._trajectories(series)
+        if update_params and trajectories:
+            self.simulator_ = copy.deepcopy(self.simulator_)  # that of pretrain, or of a failed update, stays as it was
+            self.simulator_.partial_fit(trajectories)
+        return self
 
     def _trajectories(self, series: list[np.ndarray]) -> list[np.ndarray]:
         """States of each series that is long enough to have two of them."""

@@ -183,6 +183,40 @@ def test_the_solver_is_given_a_start_as_it_came_not_as_coordinates_see_it(X):
     np.testing.assert_allclose(given[0], off)
 
 
+def test_the_solver_goes_on_until_the_state_is_known_again():
+    """What lies off the plane of the data dies out, and only then can the flow map take over."""
+
+    def solver(x, dt, n):
+        t = dt * np.arange(n + 1)[None, :, None]
+        size = np.hypot(x[:, :1], x[:, 1:2])[:, None]
+        # The closer to the plane the slower: a flow map of the plane alone would run ahead from the first step on.
+        angle = np.arctan2(x[:, 1:2], x[:, :1])[:, None] + t - (1 - np.exp(-2 * t)) * x[:, None, 2:]
+        return np.concatenate([size * np.cos(angle), size * np.sin(angle), x[:, None, 2:] * np.exp(-2 * t)], 2)
+
+    flat = np.concatenate([circles(), np.zeros((8, 240, 1))], 2)
+    settings = {"dt": DT, "stepper": "opinf", "coordinates": "pca", "n_components": 2, "random_state": 0}
+    model = FlowMapSimulator(step_sizes=[1, 4], selection="none", **settings).fit(flat)
+    starts, times = np.array([[1.0, 0.0, 0.4], [1.0, 0.0, 0.0]]), DT * np.arange(0, 120.5, 0.5)
+    true = solver(starts, DT / 2, 240)
+    assert np.abs(_quiet(lambda: model.simulate(starts, times=times)) - true)[0].max() > 0.3
+    asked = []
+
+    def counted(x, dt, n):
+        asked.append(len(x) * n)
+        return solver(x, dt, n)
+
+    model.set_params(on_divergence="fallback", solver=counted)
+    found, info = model.simulate(starts, times=times, return_info=True)
+    np.testing.assert_allclose(found, true, atol=5e-3)
+    made = info["by_solver"]
+    n_made = int(made[0].sum())
+    assert not made[1].any()
+    assert 10 < n_made < 200
+    assert made[0, 1 : n_made + 1].all()  # at first, and never again
+    assert sum(asked) <= n_made // 2 + 4  # no sample twice
+    assert info["status"].tolist() == ["left", "ok"]
+
+
 def rotation(x, dt, n):
     """The exact solver of the circles."""
     angle = np.arange(n + 1) * dt

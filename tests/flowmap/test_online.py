@@ -1,9 +1,12 @@
 """Learning on from new trajectories."""
 
+import copy
+
 import numpy as np
 import pytest
 
 import skts
+from skts.engine import Callback
 from skts.errors import InputError
 from skts.flowmap import FlowMapSimulator
 
@@ -96,3 +99,41 @@ def test_an_update_says_what_stopped_it():
     with pytest.warns(UserWarning, match="max_time"):
         model.set_params(max_time=1e-3).partial_fit(circles(8, 200, seed=5))
     assert model.stopped_by_ == "max_time"
+
+
+def test_a_smaller_move_is_kept_where_the_whole_one_would_spoil_the_old(monkeypatch):
+    """A linear equation takes the mean of two old speeds; a little more costs one as much as the other gains."""
+
+    def turns(speed, seed):
+        angle = np.random.default_rng(seed).uniform(0, 6, 4)[:, None] + speed * DT * np.arange(30)
+        return np.stack([np.cos(angle), np.sin(angle)], 2)
+
+    settings = {"dt": DT, "stepper": "opinf", "coordinates": "identity", "step_sizes": [1], "random_state": 0}
+    old, new = np.concatenate([turns(0.8, 0), turns(1.2, 0)]), np.concatenate([turns(1.5, 1), turns(1.5, 2)])
+    model = FlowMapSimulator(validation_fraction=0.0, **settings).fit(old)
+    before = [1 - model.score(X) for X in (old, new)]
+    whole = copy.deepcopy(model)
+    model.partial_fit(new)
+    after = [1 - model.score(X) for X in (old, new)]
+    assert model.n_rollbacks_ == 0
+    assert after[0] < 1.1 * before[0]
+    assert after[1] < 0.9 * before[1]
+    monkeypatch.setattr("skts.flowmap.online._PARTS_OF_THE_WAY", ())
+    with pytest.warns(UserWarning, match="undone"):
+        whole.partial_fit(new)
+
+
+def test_an_interrupt_leaves_no_update_that_nobody_has_judged():
+    class CtrlC(Callback):
+        def on_batch_end(self, net, training=False, **_):
+            if training and len(net.history) == 2:
+                raise KeyboardInterrupt
+
+    model = FlowMapSimulator(**SETTINGS).fit(circles(8, 200))
+    start = circles(3, 2, seed=1)[:, 0]
+    before = model.simulate(start, n_steps=30)
+    model.set_params(callbacks=[CtrlC()])
+    with pytest.raises(KeyboardInterrupt):
+        model.partial_fit(circles(8, 200)[:, ::-1].copy())
+    assert model.stopped_by_ == "interrupt"
+    np.testing.assert_array_equal(model.simulate(start, n_steps=30), before)

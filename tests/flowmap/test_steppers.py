@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from skts.flowmap.coordinates import LinearCoordinates, enough_components
+from skts.flowmap.polynomial import ChebyshevProducts, Monomials, degree_for
 from skts.flowmap.quadratic import QuadraticODE
 from skts.flowmap.steppers import FNO1d, ResMLP, log_spaced_steps, rollout_loss
 from skts.flowmap.trajectories import StepWindows
@@ -97,3 +98,32 @@ def test_principal_components_are_orthonormal_and_keep_most_variance():
 def test_log_spaced_steps():
     assert log_spaced_steps(1) == [1]
     assert log_spaced_steps(31) == [1, 2, 4, 8, 16]
+
+
+@pytest.mark.parametrize(("n", "degree"), [(1, 4), (2, 7), (3, 5), (6, 2), (9, 1)])
+def test_chebyshev_products_are_the_polynomials_of_each_degree(n, degree):
+    """The first terms of either basis, as many as there are up to a degree, span the same."""
+    x = torch.rand(400, n, dtype=torch.float64) * 2 - 1
+    products, monomials = ChebyshevProducts(n, degree)(x), Monomials(n, degree)(x)
+    assert products.shape == monomials.shape
+    for k in range(degree + 1):
+        first = Monomials.count(n, k)
+        coef = torch.linalg.lstsq(products[:, :first], monomials[:, :first]).solution
+        torch.testing.assert_close(products[:, :first] @ coef, monomials[:, :first], atol=1e-9, rtol=0)
+
+
+def test_a_polynomial_of_high_degree_keeps_its_digits_in_single_precision():
+    """A turn whose speed is a steep function of the radius, as a closed form alone."""
+    torch.manual_seed(0)
+    z = torch.rand(4000, 2) * 2 - 1
+    speed = 0.3 / (1 + 4 * z.square().sum(1))
+    turned = torch.stack(
+        [z[:, 0] * speed.cos() - z[:, 1] * speed.sin(), z[:, 0] * speed.sin() + z[:, 1] * speed.cos()], 1
+    )
+    stepper, none = ResMLP(1, 2, 0, (4,)), torch.zeros(4000, 0)
+    parts = [(z[part], none[part], turned[part]) for part in (slice(3000), slice(3000, 4000))]
+    stepper.start(*parts)
+    assert stepper.products.degree == degree_for(2, 300, 12) == 12
+    found = stepper(z, none)
+    assert float((found - turned).detach().abs().max()) < 1e-2
+    torch.testing.assert_close(found.double(), stepper.double()(z.double(), none.double()), atol=1e-5, rtol=0)

@@ -212,24 +212,44 @@ def test_a_forecast_does_not_depend_on_the_other_series(simulator):
 
 
 @pytest.mark.parametrize("update_params", [True, False])
-def test_update_moves_the_state_alone(update_params):
-    y = waves(90)
+def test_update_by_few_rows_or_without_parameters_moves_the_state_alone(update_params):
+    y = waves(63 if update_params else 80)
     forecaster = FlowMapForecaster(network(), lags=[0, 1, 5], random_state=0).fit(y.iloc[:60], fh=[1, 2])
-    expected = forecaster.predict_windows(y.iloc[60:80].to_numpy()[None])[0]
+    expected = forecaster.predict_windows(y.iloc[50:].to_numpy()[None])[0]
     simulator = forecaster.simulator_
-    forecast = forecaster.update(y.iloc[60:80], update_params=update_params).predict()
+    forecast = forecaster.update(y.iloc[60:], update_params=update_params).predict()
     assert forecaster.simulator_ is simulator
-    assert forecast.index.tolist() == [80, 81]
+    assert forecast.index.tolist() == [len(y), len(y) + 1]
     np.testing.assert_allclose(forecast, expected, rtol=1e-5)
     assert len(forecaster.context_) == 6
+
+
+def test_update_learns_on_from_new_rows_and_the_state_before_them(monkeypatch):
+    y, given, learn_on = panel((60, 50, 70)), [], FlowMapSimulator.partial_fit
+
+    def recorded(simulator, X):
+        given.append(X)
+        return learn_on(simulator, X)
+
+    monkeypatch.setattr(FlowMapSimulator, "partial_fit", recorded)
+    forecaster = FlowMapForecaster(network(), lags=[0, 2], random_state=0).pretrain(y).fit(y)
+    teacher = forecaster.simulator_
+    n_before = len(teacher.history_)
+    more = {"p0": waves(75).iloc[60:], "p2": waves(72, phase=1.4).iloc[70:]}  # too few rows of p2 to learn from
+    forecaster.update(pd.concat(more, names=["machine", "time"]))
+    ((states,),) = given
+    rows = (waves(75).iloc[57:].to_numpy() - forecaster.center_) / forecaster.scale_
+    np.testing.assert_allclose(states, np.concatenate([rows[2:], rows[:-2]], 1))
+    assert forecaster.pretrained_["simulator"] is teacher
+    assert len(teacher.history_) == n_before < len(forecaster.simulator_.history_)
 
 
 def test_update_by_single_rows_is_update_by_many():
     y = waves(70)
     steps = FlowMapForecaster(equation(), lags=4).fit(y.iloc[:60])
-    once = steps.clone().fit(y.iloc[:60]).update(y.iloc[60:])
+    once = steps.clone().fit(y.iloc[:60]).update(y.iloc[60:], update_params=False)  # the state alone
     for row in range(60, 70):
-        steps.update(y.iloc[[row]])
+        steps.update(y.iloc[[row]], update_params=False)
     pd.testing.assert_frame_equal(steps.predict([1, 5]), once.predict([1, 5]))
 
 
