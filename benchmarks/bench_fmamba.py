@@ -6,9 +6,9 @@ are the defaults of the estimator, the same on every set. "linear" and "linear p
 (OLS-s, OLS-v), solved on the training part; "periodic" is the closed form of skts.fmamba.periodic, with its size and
 penalty chosen on validation data and then solved over training and validation part, as the guard uses it. "bare" is the
 network alone (guard=None), with that closed form inside it; "guarded" is the default, and the same fit. Every window's
-forecast is told its time; "undated" is the guarded forecast that is not, and reads the time of day off the windows.
-Weather repeats one time stamp, which is moved by five minutes. Data come from SKTS_DATA, the user's cache or the
-network; a set that is not there is left out.
+forecast is told its time; "undated" is the guarded forecast that is not, and reads the time of day off each window by
+itself. Weather repeats one time stamp, which is moved by five minutes. Data come from SKTS_DATA, the user's cache or
+the network; a set that is not there is left out.
 
 Run by `make bench`, or `python benchmarks/bench_fmamba.py [--quick] [--sets ETTh1 weather ...] [--horizons 96 ...]
 [--seeds 3] [--stride 4] [--set name=value ...]`. The rows of a run replace those of the same set and horizon in

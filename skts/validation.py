@@ -126,7 +126,7 @@ def check_weights(sample_weight: Any, X: Any) -> Any:
     return weight
 
 
-def check_series(y: Any, *, min_rows: int = 2, name: str = "y") -> None:
+def check_series(y: Any, *, min_rows: int = 2, name: str = "y", missing: bool = False) -> None:
     """Refuse a pandas or numpy series that no forecaster can learn from; other containers are sktime's to judge.
 
     Parameters
@@ -137,6 +137,8 @@ def check_series(y: Any, *, min_rows: int = 2, name: str = "y") -> None:
         Rows that the longest series needs at least.
     name : str, default="y"
         What the messages call it.
+    missing : bool, default=False
+        Whether NaN is a missing value, and no error.
 
     Raises
     ------
@@ -149,7 +151,7 @@ def check_series(y: Any, *, min_rows: int = 2, name: str = "y") -> None:
         raise InputTypeError("a time series", f"{name}=None", "Pass a DataFrame of time x variates.")
     if isinstance(y, list) and y and all(hasattr(part, "columns") for part in y):
         for number, part in enumerate(y):
-            check_series(part, min_rows=min_rows, name=f"{name}[{number}]")
+            check_series(part, min_rows=min_rows, name=f"{name}[{number}]", missing=missing)
         return
     values = getattr(y, "values", y)
     if not hasattr(values, "dtype") or (isinstance(y, np.ndarray) and y.dtype.names):
@@ -169,12 +171,16 @@ def check_series(y: Any, *, min_rows: int = 2, name: str = "y") -> None:
     if columns is not None and not columns.is_unique:
         raise InputError("column names that differ", f"{name} with columns {list(columns)}", "Rename the columns.")
     numbers = y.to_numpy(np.float64, na_value=np.nan) if hasattr(y, "to_numpy") else np.asarray(y, np.float64)
-    bad = int((~np.isfinite(numbers)).sum())
+    bad = int((np.isinf(numbers) if missing else ~np.isfinite(numbers)).sum())
     if bad:
+        kind = "infinite" if missing else "NaN or infinite"
         hint = f"Fill them first, e.g. by {name}.interpolate()."
-        raise InputError("finite values", f"{got} with {bad} that are NaN or infinite", hint)
-    if np.abs(numbers).max() > _LARGEST:
-        raise InputError(f"values up to {_LARGEST:g}", f"{got} with {np.abs(numbers).max():g}", "Change the unit.")
+        raise InputError("finite values", f"{got} with {bad} that are {kind}", hint)
+    largest = np.abs(np.nan_to_num(numbers)).max()
+    if largest > _LARGEST:
+        raise InputError(f"values up to {_LARGEST:g}", f"{got} with {largest:g}", "Change the unit.")
+    if np.isnan(numbers).all():
+        raise InputError("values that are not all missing", got, "Check how it was selected.")
 
 
 def _numeric_columns(y: Any) -> bool:
@@ -208,8 +214,8 @@ def _times_of_each(index: Any) -> list[Any]:
     return [index[positions].get_level_values(-1) for positions in index.to_series().groupby(where).indices.values()]
 
 
-def check_windows(contexts: Any, length: int, n_variates: int) -> np.ndarray:
-    """Windows (n, L, N) as finite float64, their last ``length`` rows.
+def check_windows(contexts: Any, length: int, n_variates: int, missing: bool = False) -> np.ndarray:
+    """Windows (n, L, N) as finite float64, their last ``length`` rows; NaN may be in them if it is a missing value.
 
     Raises
     ------
@@ -224,6 +230,6 @@ def check_windows(contexts: Any, length: int, n_variates: int) -> np.ndarray:
     if windows.ndim != 3 or not len(windows) or windows.shape[2] != n_variates or windows.shape[1] < length:
         raise InputError(expected, got, "Stack the windows as (window, time, variate), oldest time first.")
     windows = windows.astype(np.float64)
-    if not np.isfinite(windows).all():
+    if np.isinf(windows).any() or (not missing and np.isnan(windows).any()):
         raise InputError("finite values", f"{got} with NaN or infinite values", "Fill them first.")
     return np.ascontiguousarray(windows[:, -length:])

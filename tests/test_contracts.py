@@ -3,7 +3,7 @@
 import pytest
 
 from skts.flowmap import FlowMapSimulator
-from skts.fmamba import FMambaForecaster
+from skts.fmamba import FMambaForecaster, LinearForecaster
 from skts.fractal import FractalSampler
 from skts.jointebm import JointEBMClassifier
 from skts.moment import MomentEmbedder
@@ -66,3 +66,5 @@ def test_a_missing_value_is_bad_input_unless_the_tags_allow_it():
     refusing, allowing = Case(SMALL[0]()), Case(MomentEmbedder(weights="random"))
     for of in (Case.bad_inputs, lambda case: case.bad_questions(case.template)):
         assert of(refusing).keys() - of(allowing).keys() == {"NaN"}
+    assert "NaN" not in Case(FMambaForecaster()).bad_inputs()
+    assert "NaN" in Case(LinearForecaster()).bad_inputs()

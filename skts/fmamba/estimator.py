@@ -1,37 +1,43 @@
 """FMambaForecaster: the network of :mod:`skts.fmamba.module` as an sktime forecaster."""
 
-import warnings
+from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
-import torch
 from sklearn.utils._param_validation import Interval, StrOptions
-from torch import Tensor, nn
 
-from skts.base import TorchEstimatorMixin
-from skts.engine import FitRun, TrainingInterrupted, cut_last_part
-from skts.errors import InputError, ParameterError
-from skts.fmamba.attention import KERNELS, NORMS
+from skts.engine import TrainingInterrupted
+from skts.errors import InputError
+from skts.fmamba.attention import KERNELS
 from skts.fmamba.baselines import LinearForecaster
+from skts.fmamba.blend import blended
 from skts.fmamba.clock import WindowClock
-from skts.fmamba.closed_forms import ClosedForms, fit_closed_forms, without_validation
-from skts.fmamba.cycle import Cycle
-from skts.fmamba.defaults import WIDE, carried, defaults
-from skts.fmamba.evidence import NETWORK, judge
-from skts.fmamba.guard import Guard, choose
-from skts.fmamba.linear import KINDS, linear_forecast
-from skts.fmamba.module import PRESETS, FMambaNet
-from skts.fmamba.scaling import training_scale
-from skts.fmamba.windows import DatedWindows
-from skts.interop import WindowForecaster
-from skts.validation import check_options
+from skts.fmamba.complexity import ComplexityMixin
+from skts.fmamba.conformal import conformal_offsets, widths
+from skts.fmamba.explain import ExplanationMixin
+from skts.fmamba.fitting import ForecasterFitting
+from skts.fmamba.learning_on import LearningOn
+from skts.fmamba.linear import KINDS
+from skts.fmamba.missing import MissingValues, filled_array
+from skts.fmamba.module import PRESETS
+from skts.fmamba.monitor import MonitorMixin
+from skts.interop import WindowForecaster, WindowQuantiles
 
 __all__ = ["FMambaForecaster"]
 
 
-class FMambaForecaster(TorchEstimatorMixin, WindowForecaster):
+class FMambaForecaster(
+    MonitorMixin,
+    ExplanationMixin,
+    ComplexityMixin,
+    ForecasterFitting,
+    MissingValues,
+    LearningOn,
+    WindowQuantiles,
+    WindowForecaster,
+):
     r"""Forecast many series at once: fast attention across variates, then a selective state space (Mamba).
 
     Use it for multivariate series whose variates tell something about each other; its cost grows linearly with their
@@ -73,7 +79,8 @@ class FMambaForecaster(TorchEstimatorMixin, WindowForecaster):
         pos_embed, instance_norm, mlp_embed, dropout, norm, mix_gate, phase_embed, skip; see
         :class:`~skts.fmamba.module.FMambaNet`. Two concern the training: loss ("auto", "l1" or "mse"; what is kept is
         always chosen by squared errors) and windows_per_epoch (int; by default at most 8192 of them, fewer for more
-        variates: neighbouring windows teach nearly the same).
+        variates: neighbouring windows teach nearly the same). One concerns the data: missing_sentinel
+        (float), a number that stands for a missing value, as NaN does.
     max_epochs : int, default=10
         Passes over the training windows at the most.
     batch_size : int, default=32
@@ -112,14 +119,34 @@ class FMambaForecaster(TorchEstimatorMixin, WindowForecaster):
     guard_coef_ : numpy.ndarray of shape (n_variates, n_features, horizon)
         The closed forms' part of the blend, one linear map.
     undated_ : dict of str to numpy.ndarray
-        How windows without times are forecast: the maps that read the time of day off a window, and the weights and the
-        map of the blend where it is read; empty without a cycle.
+        How windows without times are forecast: the classifier that reads the time of day off a window, and the weights
+        and the map of the blend where it is read; empty without a cycle.
     cycle_ : tuple or None
         Length of the cycle, step of the index, and whether both are in seconds, else in rows.
     guard_errors_ : dict of str to numpy.ndarray of shape (n_variates,)
         Validation mean squared error of each candidate in standardised units; empty without guard.
+    feature_importances_ : numpy.ndarray of shape (n_variates,)
+        Share of each variate's course in the variance of the network's forecasts of all variates, on up to 64 windows
+        of the validation part; all together 1, or all 0 where the forecasts do not depend on it. See
+        :mod:`skts.fmamba.attribution`.
+    monitor_ : dict of str to numpy.ndarray
+        Errors of one-step forecasts "at_fit", on held-out rows, and "since" then; see ``health``.
+    references_ : numpy.ndarray of shape (n_references, context_length_, n_variates)
+        Standardised courses of some of these windows: what ``attributions`` compares with.
     context_ : pandas.DataFrame
         The last ``context_length_`` rows of every series.
+    residuals_ : numpy.ndarray of shape (n_windows, horizon, n_variates)
+        What the truth was above the forecasts of held-out windows, by the width of the window, at most 1000 of them,
+        evenly spread; ``update`` adds those of new rows. Intervals are made of them (:mod:`skts.fmamba.conformal`).
+        Where nothing is held out they are the training part's, and intervals too narrow.
+    replay_ : pandas.DataFrame
+        The last 4096 rows of every series, or two windows, to learn on and to measure errors with in ``update``.
+    unlearned_ : numpy.ndarray of shape (n_series,)
+        Rows at the end of each series that ``update`` has brought and the network not been trained on.
+    updates_ : list of dict
+        One for each time that ``update`` has trained the network on: "step" (how far it went towards the new weights;
+        0 is not at all), "old" and "new" (held-out mean squared errors before and after, of earlier and of new rows, by
+        the widths of the windows; those of the shortest step tried where none was taken).
     context_length_, horizon_, n_variates_ : int
         Lengths and number of variates in use.
     center_, scale_ : numpy.ndarray of shape (n_variates,)
@@ -135,6 +162,9 @@ class FMambaForecaster(TorchEstimatorMixin, WindowForecaster):
         are too short to improve on pretrained weights.
     device_ : str
         Where it was trained.
+    complexity_ : dict
+        n_parameters, multiply_accumulates of one window, by_part, and growth with the number of variates: see
+        :mod:`skts.fmamba.complexity`.
     cost_ : dict
         fit_seconds, cpu_seconds, peak_memory_mb, n_parameters.
     pretrained_ : dict
@@ -186,6 +216,9 @@ class FMambaForecaster(TorchEstimatorMixin, WindowForecaster):
     _tags: ClassVar[dict[str, Any]] = {
         "python_dependencies": ["torch", "skorch"],
         "capability:random_state": True,
+        "capability:feature_importance": True,
+        "capability:pred_int": True,
+        "capability:missing_values": True,
         "property:randomness": "derandomized",
     }
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -273,165 +306,46 @@ class FMambaForecaster(TorchEstimatorMixin, WindowForecaster):
         """
         return {kind: LinearForecaster(kind, self.context_length, self.horizon) for kind in KINDS}
 
-    # ---- describe, build, train, finalise -----------------------------------------------------------------------
-
-    def _fit_windows(self, series: list[np.ndarray], times: list[pd.Index]) -> None:
-        source = getattr(self, "pretrained_", self.__dict__.get("_start_from"))
-        start = None if source is None else carried(source["weights"], source["columns"], list(self.context_.columns))
-        self._fit_torch(series, times, start_from=start)
-
-    def _describe(self, series: list[np.ndarray], times: list[pd.Index]) -> DatedWindows:
-        self.center_, self.scale_ = training_scale(series, self.validation_fraction, self.horizon_)
-        scaled = [((s - self.center_) / self.scale_).astype(np.float32) for s in series]
-        self.cycle_ = Cycle.of(max(times, key=len), self.period, scaled)
-        lengths = {"context_length": self.context_length_, "horizon": self.horizon_, "n_variates": self.n_variates_}
-        rows = sum(cut_last_part(len(s), self.validation_fraction, self.horizon_) for s in series)
-        made_for = defaults(self.n_variates_, self.context_length_, rows, self.cycle_)
-        made_for = {**made_for, **getattr(self, "pretrained_", {}).get("config", {})}
-        self.module_config_ = {**made_for, **lengths}
-        angles = [self._angles_at(index) for index in times]
-        return DatedWindows.of(scaled, angles, self.context_length_, self.horizon_)
-
-    def _build(self, **config: Any) -> nn.Module:
-        return FMambaNet(**{**config, "d_model": self.d_model, "n_layers": self.n_layers, **self._wiring()})
-
-    def _loss(self, module: nn.Module, contexts: Tensor, targets: Tensor, angles: Tensor) -> Tensor:
-        error = module(contexts, angles) - targets
-        # Absolute errors teach, squared errors judge: the weights that are kept have the lowest mean squared error.
-        absolute = module.training and self._training_loss() == "l1"
-        return (error.abs() if absolute else error.square()).mean((1, 2))
-
-    def _train(self, run: FitRun, module: nn.Module, batches: DatedWindows) -> None:
-        pretrained = getattr(self, "pretrained_", None)
-        self._guard = self._guard_undated = Guard.network_alone(self.n_variates_)
-        self._clock = None
-        train, valid = batches.split(self.validation_fraction, torch.Generator().manual_seed(run.settings.seed))
-        if pretrained is not None and valid is None:
-            # Nothing to hold a fine-tuned network against: the pretrained one stands.
-            run.stopped_by = "pretrained"
-            self._guard = self._guard_undated = _fitting(pretrained["guard"], self.n_variates_) or self._guard
-            return
-        if valid is None and self.validation_fraction > 0:
-            warnings.warn(
-                f"The longest series has {max(batches.windows.lengths)} time points, too few for a validation part: "
-                "neither early stopping nor the guard can work. A LinearForecaster may do better.",
-                UserWarning,
-                stacklevel=2,
-            )
-        assert isinstance(module, FMambaNet)
-        fresh = pretrained is None and "_start_from" not in self.__dict__
-        self._clock = WindowClock.fit(train) if self.cycle_ is not None and len(train) else None
-        forms, skip = self._closed_forms(run, module, train, valid, fresh)
-        per_epoch = check_options(self.module_kwargs, _RARE, "module_kwargs").get("windows_per_epoch")
-        per_epoch = per_epoch or max(_FEWEST, min(_MOST, _TOKENS // self.n_variates_))
-        judged = None if valid is None else valid.sampled(per_epoch)
-        drawn = train.sampled(per_epoch, run.settings.seed)
-        rate = run.settings.lr * (_FROM_NOTHING if fresh and self._from_nothing else 1)
-        how: dict[str, Any] = {"valid": judged, "lr": rate}
-        scans = [layer for layer in module.layers if layer.gate is not None] if fresh and self._from_nothing else []
-        if scans and self.attention is not None:
-            # Attention first; the scan, which knows no order of the variates to go by, stays only if it helps.
-            for layer in scans:
-                layer.closed = True
-            run.train(module, drawn, self._loss, stage="attention", **how)
-            for layer in scans:
-                layer.closed = False
-            run.train(module, drawn, self._loss, stage="scan", keep_start=True, **how)
-        else:
-            run.train(module, drawn, self._loss, keep_start=pretrained is not None, **how)
-        if self.guard is not None and valid is not None:
-            assert forms is not None
-            about = (self._sizes, run.settings.device, module.eval())
-            self._guard = choose(judge(forms.maps, valid, *about), forms.final)
-            if self._clock is not None:
-                self._guard_undated = choose(judge(forms.maps, valid.told_by(self._clock), *about), forms.final)
-        if forms is not None and module.skip is not None and fresh:
-            module.skip.set(forms.final[skip])
-
-    def _closed_forms(
-        self, run: FitRun, module: FMambaNet, train: DatedWindows, valid: DatedWindows | None, fresh: bool
-    ) -> tuple[ClosedForms | None, str]:
-        """The closed forms where anything needs them, and the name of the one that is the network's skip."""
-        skip = module.skip if fresh else None
-        if skip is not None and valid is None:
-            skip.set(without_validation(train))
-        if valid is None or (self.guard is None and skip is None):
-            return None, ""
-        forms = fit_closed_forms(train, valid, *self._sizes)
-        if skip is None:
-            return forms, ""
-        best = judge(forms.maps, valid, self._sizes, run.settings.device).best_map()
-        skip.set(forms.maps[best])
-        return forms, best
-
-    @property
-    def _from_nothing(self) -> bool:
-        """Whether no closed form stands beside the network by default: for many sensors."""
-        return self.variant == "auto" and not self.module_config_["skip"]
-
-    @property
-    def _n_stages(self) -> int | None:  # type: ignore[override]
-        return None if self._from_nothing else 1
-
-    @property
-    def _sizes(self) -> tuple[int, int]:
-        """Harmonics and modulations of the periodic closed form."""
-        return self.module_config_["n_harmonics"], self.module_config_["n_modulations"]
-
-    def _finalise(self, *args: Any) -> None:
-        super()._finalise(*args)
-        guard = self.__dict__.pop("_guard")
-        self.selected_ = dict(zip(self.context_.columns, guard.selected, strict=True))
-        self.guard_weights_, self.guard_errors_, self.guard_coef_ = guard.weights, guard.errors, guard.coef
-        undated, clock = self.__dict__.pop("_guard_undated"), self.__dict__.pop("_clock")
-        self.undated_ = {}
-        if clock is not None:
-            self.undated_ = {"weights": undated.weights, "coef": undated.coef, "own": clock.own, "joint": clock.joint}
-
     # ---- forecast -----------------------------------------------------------------------------------------------
 
     def _forecast(self, contexts: np.ndarray, cutoffs: pd.Index, ahead: int = 0) -> np.ndarray:
-        scaled = (contexts - self.center_) / self.scale_
+        scaled, there = filled_array((contexts - self.center_) / self.scale_)
         if np.abs(scaled).max() > _FARTHEST:
             raise InputError(
                 f"windows within {_FARTHEST:g} standard deviations of the training data",
                 f"{np.abs(scaled).max():g}",
                 "Check their unit and the order of the variates.",
             )
+        masks = () if there is None else (there,)
         angles = self._angles_at(cutoffs, ahead + 1)
         forecast = np.empty((len(scaled), self.horizon_, self.n_variates_))
         unknown = np.isnan(angles) & bool(self.undated_)
         if not unknown.all():
             known = ~unknown
-            forecast[known] = self._blended(scaled[known], angles[known], self.guard_weights_, self.guard_coef_)
+            some = (scaled[known], angles[known], self.guard_weights_, self.guard_coef_)
+            forecast[known] = self._blended(*some, *(mask[known] for mask in masks))
         if unknown.any():
             told = self.undated_
-            angles = WindowClock(told["own"], told["joint"]).angles(scaled[unknown])
-            forecast[unknown] = self._blended(scaled[unknown], angles, told["weights"], told["coef"])
+            expected = WindowClock.of(told).harmonics(scaled[unknown])
+            some = (scaled[unknown], expected, told["weights"], told["coef"])
+            forecast[unknown] = self._blended(*some, *(mask[unknown] for mask in masks))
+        if there is not None:
+            self._fall_back(forecast, ~there.any(1))
         return forecast * self.scale_ + self.center_
 
     def _blended(
-        self, scaled: np.ndarray, angles: np.ndarray, weights: dict[str, np.ndarray], coef: np.ndarray
+        self, scaled: np.ndarray, angles: np.ndarray, weights: dict[str, np.ndarray], coef: np.ndarray, *masks: Any
     ) -> np.ndarray:
-        """The network's share of the forecast and the closed forms', in standardised units."""
-        share = weights[NETWORK]
-        forecast = np.zeros((len(scaled), self.horizon_, self.n_variates_))
-        if share.any():
-            forecast += self._forward(scaled.astype(np.float32), angles).double().numpy() * share
-        if not (share == 1).all():
-            linear = linear_forecast(scaled, coef, angles, *self._sizes)
-            forecast += linear - share * scaled.mean(1, keepdims=True)
-        return forecast
+        return blended(self._forward, scaled, angles, weights, coef, self._sizes, *masks)
 
-    def _angles_at(self, times: pd.Index, ahead: int = 0) -> np.ndarray:
-        """Angles in the cycle; NaN without a cycle."""
-        if self.cycle_ is None:
-            return np.full(len(times), np.nan, dtype=np.float32)
-        cycle = Cycle(*self.cycle_)
-        if not cycle.fits(times):
-            hint = "Pass times of the kind of the index in fit."
-            raise InputError("times" if cycle.dated else "row numbers", f"an index of {times.dtype}", hint)
-        return cycle.angles(times, ahead)
+    def _quantile_offsets(self, contexts: np.ndarray, alpha: Sequence[float], n_steps: int, dated: bool) -> np.ndarray:
+        errors = self.residuals_ if dated or not self.undated_ else self.undated_["residuals"]
+        if not len(errors):
+            hint = "Fit a longer series, without an interrupt."
+            raise InputError("errors of held-out forecasts, which intervals are made of", "none from fit", hint)
+        offsets = conformal_offsets(errors, alpha, n_steps)  # (steps, N, A)
+        width = widths((contexts - self.center_) / self.scale_) * self.scale_  # (B, 1, N)
+        return offsets * width[..., None]
 
     def _get_pretrained(self) -> dict[str, Any]:
         weights = {name: value.cpu() for name, value in self.module_.state_dict().items()}
@@ -442,30 +356,11 @@ class FMambaForecaster(TorchEstimatorMixin, WindowForecaster):
             "columns": columns,
             "config": self.module_config_,
             "guard": guard,
+            "residuals": self.residuals_,
             "history": self.history_,
         }
 
-    # ---- what it needs ------------------------------------------------------------------------------------------
-
-    def _wiring(self) -> dict[str, Any]:
-        """The network's keywords from ``attention``, ``mamba``, ``variant`` and ``module_kwargs``."""
-        rare = check_options(self.module_kwargs, _RARE, "module_kwargs")
-        heads = rare.get("n_heads", 8)
-        if self.d_model % heads:
-            raise ParameterError(
-                "d_model to be a multiple of the number of attention heads",
-                f"d_model={self.d_model} with n_heads={heads}",
-                "Change d_model, or pass module_kwargs={'n_heads': ...}.",
-            )
-        rare = {key: value for key, value in rare.items() if key not in _OF_TRAINING}
-        return {"attention": self.attention, "mamba": self.mamba, **PRESETS[self.variant], **rare}
-
-    def _training_loss(self) -> str:
-        """Absolute errors, which a few wild stretches do not lead; squared ones for many sensors and the papers."""
-        chosen = (self.module_kwargs or {}).get("loss", "auto")
-        if chosen != "auto":
-            return str(chosen)
-        return "mse" if self.variant != "auto" or self.n_variates_ >= WIDE else "l1"
+    # ---- what it needs ---------------------------------------------------------------------------------------------
 
     @property
     def _tied_to_variates(self) -> bool:
@@ -490,34 +385,3 @@ class FMambaForecaster(TorchEstimatorMixin, WindowForecaster):
 
 
 _FARTHEST = 1e12  # beyond it, the variance of a window leaves float32
-_COUNT = [Interval(Integral, 1, None, closed="left")]
-# What module_kwargs may set.
-_RARE: dict[str, list[Any]] = {
-    "d_ff": [*_COUNT, None],
-    "n_heads": _COUNT,
-    "n_features": [*_COUNT, None],
-    "attention_norm": [StrOptions(set(NORMS))],
-    "gated": ["boolean"],
-    "d_state": _COUNT,
-    "d_conv": _COUNT,
-    "expand": _COUNT,
-    "pos_embed": [StrOptions({"none", "time", "variate"})],
-    "instance_norm": ["boolean"],
-    "mlp_embed": ["boolean"],
-    "dropout": [Interval(Real, 0, 1, closed="left")],
-    "norm": [StrOptions({"post", "pre"})],
-    "mix_gate": ["boolean", StrOptions({"mamba"})],
-    "phase_embed": [Interval(Integral, 0, None, closed="left")],
-    "skip": ["boolean"],
-    "loss": [StrOptions({"auto", "l1", "mse"})],
-    "windows_per_epoch": [*_COUNT, None],
-}
-_FROM_NOTHING = 5.0  # times the learning rate
-_OF_TRAINING = ("loss", "windows_per_epoch")
-# Windows that an epoch draws: so many variates in all, within bounds.
-_FEWEST, _MOST, _TOKENS = 1024, 8192, 120_000
-
-
-def _fitting(guard: dict[str, Any], n_variates: int) -> Guard | None:
-    """A pretrained guard's choice, where it was made for the same number of variates."""
-    return Guard(**guard) if len(guard["weights"][NETWORK]) == n_variates else None

@@ -78,24 +78,31 @@ def judge(
     valid: DatedWindows,
     sizes: tuple[int, int],
     device: torch.device,
-    network: Callable[[Tensor, Tensor], Tensor] | None = None,
+    network: Callable[..., Tensor] | None = None,
 ) -> Evidence:
     """The errors of closed forms, and of the network in front of them, on validation windows.
 
-    ``sizes`` are the numbers of harmonics and modulations of the periodic map.
+    ``sizes`` are the numbers of harmonics and modulations of the periodic map. The errors of missing values, where the
+    windows tell them, do not count.
     """
-    n_lags, products, by_window = valid.windows.context, torch.zeros(()), []
+    n_lags, products, by_window, answered = valid.windows.context, torch.zeros(()), [], torch.zeros(())
     coefs = [coef.to(device, torch.float32) for coef in maps.values()]
-    for (x, y, angle), _, _ in iterate(valid, _WINDOWS):
-        x, y, angle = x.to(device), y.to(device), angle.to(device)
+    for (x, y, angle, *masks), _, _ in iterate(valid, _WINDOWS):
+        x, y, angle, *masks = (part.to(device) for part in (x, y, angle, *masks))
         mean = x.mean(1, keepdim=True)
         f = periodic_features((x - mean).permute(2, 0, 1), angle, *sizes)
         target = (y - mean).permute(2, 0, 1)  # (N, B, H)
-        errors = [] if network is None else [(network(x, angle) - y).permute(2, 0, 1)]
+        errors = [] if network is None else [(network(x, angle, *masks[:1]) - y).permute(2, 0, 1)]
         errors += [(f[..., :n_lags] if coef.shape[1] == n_lags else f) @ coef - target for coef in coefs]
         e = torch.stack(errors, dim=1)  # (N, K, B, H)
+        if masks:
+            e = e * masks[1].permute(2, 0, 1)[:, None]
+            answered = answered + masks[1].sum((0, 1)).double().cpu()
         by_window.append(e.square().mean((0, 3)).T.double().cpu())
         e = e.flatten(2)
         products = products + (e @ e.transpose(1, 2)).double().cpu() / valid.windows.horizon
     names = [*([] if network is None else [NETWORK]), *maps]
-    return Evidence(names, products / len(valid), torch.cat(by_window).numpy(), valid.windows.horizon)
+    products = products / len(valid)
+    if answered.ndim:
+        products = products * (len(valid) * valid.windows.horizon / answered.clamp_min(1))[:, None, None]
+    return Evidence(names, products, torch.cat(by_window).numpy(), valid.windows.horizon)

@@ -55,14 +55,45 @@ class Mamba(nn.Module):
 
     def forward(self, E: Tensor) -> Tensor:  # (B, N, D) -> (B, N, D)
         """Run the state space from the first token to the last."""
+        x, z, delta, B, C = self._selected(E)
+        y = selective_scan(x.to(delta.dtype), delta, -torch.exp(self.A_log), B, C, self.D, z)
+        assert isinstance(y, Tensor)
+        return self.out(y.to(E.dtype))
+
+    @torch.no_grad()
+    def influence(self, E: Tensor, gate: Tensor | None = None) -> Tensor:  # (B, N, D) -> (B, N, N)
+        r"""How strongly each token (row) listens to each other one (column).
+
+        For the steps and projections that the tokens have selected, the scan is linear in its inputs, with the weights
+        :math:`\alpha_{ij} = C_i^\top \big(\prod_{k=j+1}^{i} \bar A_k\big) \Delta_j B_j` of each channel. This is the
+        Frobenius norm of the map from input j to output token i, that is of :math:`\alpha_{ij}` (on the diagonal plus
+        D), the gate of the block and the output projection, times a ``gate`` (d_model,) behind it.
+
+        References
+        ----------
+        A. Ali, I. Zimerman, L. Wolf: The Hidden Attention of Mamba Models, 2024, https://arxiv.org/abs/2403.01590.
+        """
+        _, z, delta, B, C = self._selected(E)
+        out = self.out.weight if gate is None else gate[:, None] * self.out.weight
+        weight = F.silu(z).square() * out.square().sum(0)  # (B, N, D)
+        decays = torch.cumsum(delta.unsqueeze(-1) * -torch.exp(self.A_log), dim=1)  # (B, N, D, S)
+        drive = delta.unsqueeze(-1) * B.unsqueeze(2)
+        found = E.new_zeros(*E.shape[:2], E.shape[1])
+        for i in range(E.shape[1]):  # row by row: all at once would be N times the memory
+            kept = torch.exp(decays[:, i : i + 1] - decays[:, : i + 1])
+            alpha = torch.einsum("bs,bjds->bjd", C[:, i], kept * drive[:, : i + 1])
+            alpha[:, i] += self.D
+            found[:, i, : i + 1] = torch.einsum("bd,bjd->bj", weight[:, i], alpha.square()).sqrt()
+        return found
+
+    def _selected(self, E: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Input, gate, step size and both projections of the scan, all chosen by the tokens."""
         x, z = self.to_xz(E).chunk(2, dim=-1)
         x = F.silu(self._convolve(x))
         step, B, C = self.to_delta_B_C(x).split(self.sizes, dim=-1)
         # Steps and rates in float32 even under autocast: small steps vanish in half precision.
         delta = F.softplus(self.to_step(step).float() if step.dtype != torch.float64 else self.to_step(step))
-        y = selective_scan(x.to(delta.dtype), delta, -torch.exp(self.A_log), B, C, self.D, z)
-        assert isinstance(y, Tensor)
-        return self.out(y.to(E.dtype))
+        return x, z, delta, B, C
 
     def _convolve(self, x: Tensor) -> Tensor:  # (B, N, D) -> (B, N, D)
         """The causal convolution as one product for each tap: faster than torch's, without transposed copies."""
@@ -90,3 +121,7 @@ class BiMamba(nn.Module):
     def forward(self, E: Tensor) -> Tensor:  # (B, N, D) -> (B, N, D)
         """Sum of both directions."""
         return self.forth(E) + self.back(E.flip(1)).flip(1)
+
+    def influence(self, E: Tensor, gate: Tensor | None = None) -> Tensor:  # (B, N, D) -> (B, N, N)
+        """See :meth:`Mamba.influence`: what came before by one direction, what comes after by the other."""
+        return self.forth.influence(E, gate) + self.back.influence(E.flip(1), gate).flip(1, 2)

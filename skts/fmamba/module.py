@@ -86,6 +86,8 @@ class FMambaNet(nn.Module):
         Add a :class:`~skts.fmamba.periodic.PeriodicMap`, whose coefficients are zero until they are set.
     n_harmonics, n_modulations : int, default=0
         Of the skip's map.
+    missing_embed : bool, default=False
+        Tell the tokens which steps are missing, by a linear map of the mask that starts at zero.
     """
 
     def __init__(
@@ -115,6 +117,7 @@ class FMambaNet(nn.Module):
         skip: bool = False,
         n_harmonics: int = 0,
         n_modulations: int = 0,
+        missing_embed: bool = False,
     ) -> None:
         super().__init__()
         self.instance_norm = instance_norm
@@ -124,6 +127,9 @@ class FMambaNet(nn.Module):
         self.variate_position = _offset((n_variates, d_model), pos_embed == "variate")
         self.phase_embed = phase_embed
         self.phase = nn.Linear(2 * phase_embed, d_model, bias=False) if phase_embed else None
+        self.missing = nn.Linear(context_length, d_model, bias=False) if missing_embed else None
+        if self.missing is not None:
+            nn.init.zeros_(self.missing.weight)
         if attention == "auto":
             attention = "favor+" if n_variates > break_even(d_model, n_heads) else "softmax"
 
@@ -147,32 +153,50 @@ class FMambaNet(nn.Module):
             nn.init.zeros_(self.project.weight)
             nn.init.zeros_(self.project.bias)
 
-    def forward(self, X: Tensor, angle: Tensor | None = None) -> Tensor:  # (B, L, N), (B,) -> (B, H, N)
-        """Forecast in the units of X; ``angle`` is that of the first step, unknown by default."""
+    def forward(  # (B, L, N), (B,), (B, L, N) -> (B, H, N)
+        self, X: Tensor, angle: Tensor | None = None, known: Tensor | None = None
+    ) -> Tensor:
+        """Forecast in the units of X; ``angle`` is that of the first step, unknown by default.
+
+        Where values are missing, X holds stand-ins and ``known`` says which are none.
+        """
         if angle is None:
             angle = X.new_full((len(X),), torch.nan)
         windows, X = X, X.transpose(1, 2)  # (B, N, L)
         if self.instance_norm:
-            mean = X.mean(-1, keepdim=True)
-            scale = torch.sqrt(X.var(-1, keepdim=True, correction=0) + 1e-5)
+            mean, scale = _moments(X, known)
             X = (X - mean) / scale
-        E = self.encode(X, angle)
+        E = self.encode(X, angle, known)
         Y = self.project(self.final_norm(E))  # (B, N, H)
         if self.instance_norm:
             Y = Y * scale if self.skip is not None else Y * scale + mean
         Y = Y.transpose(1, 2)
         return Y if self.skip is None else Y + self.skip(windows, angle)
 
-    def encode(self, X: Tensor, angle: Tensor) -> Tensor:  # (B, N, L), (B,) -> (B, N, D)
+    def encode(  # (B, N, L), (B,), (B, L, N) -> (B, N, D)
+        self, X: Tensor, angle: Tensor, known: Tensor | None = None
+    ) -> Tensor:
         """Tokens of the variates after all layers."""
         E = self.embed(X if self.time_position is None else X + self.time_position)
         if self.variate_position is not None:
             E = E + self.variate_position
         if self.phase is not None:
             E = E + self.phase(harmonics(angle.to(E.dtype), self.phase_embed)).unsqueeze(1)
+        if self.missing is not None and known is not None:
+            E = E + self.missing((~known).transpose(1, 2).to(E.dtype))
         for layer in self.layers:
             E = layer(E)
         return E
+
+
+def _moments(X: Tensor, known: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation over time (B, N, 1) of windows (B, N, L), of their known values alone."""
+    if known is None:
+        return X.mean(-1, keepdim=True), torch.sqrt(X.var(-1, keepdim=True, correction=0) + 1e-5)
+    there = known.transpose(1, 2).to(X.dtype)
+    count = there.sum(-1, keepdim=True).clamp_min(1)
+    mean = (X * there).sum(-1, keepdim=True) / count
+    return mean, torch.sqrt((there * (X - mean)).square().sum(-1, keepdim=True) / count + 1e-5)
 
 
 class _Residual(nn.Module):

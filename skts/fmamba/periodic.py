@@ -19,8 +19,13 @@ from torch import Tensor, nn
 __all__ = ["PeriodicMap", "harmonics", "n_features", "periodic_features"]
 
 
-def harmonics(angle: Tensor, n: int) -> Tensor:  # (B,) -> (B, 2n)
-    """Cosine and sine of the first ``n`` multiples of an angle in turn; zero where it is NaN."""
+def harmonics(angle: Tensor, n: int) -> Tensor:  # (B,) or (B, 2m) -> (B, 2n)
+    """Cosine and sine of the first ``n`` multiples of an angle in turn; zero where it is NaN.
+
+    In the place of angles, m >= n harmonics may be given: those expected where the time is uncertain.
+    """
+    if angle.ndim == 2:
+        return angle[:, : 2 * n]
     multiples = angle[:, None] * torch.arange(1, n + 1, dtype=angle.dtype, device=angle.device)
     return torch.stack([multiples.cos(), multiples.sin()], dim=2).flatten(1).nan_to_num(0.0)
 
@@ -31,7 +36,7 @@ def n_features(context: int, n_harmonics: int, n_modulations: int) -> int:
 
 
 def periodic_features(x: Tensor, angle: Tensor, n_harmonics: int, n_modulations: int) -> Tensor:
-    """Windows less their mean (N, B, L) and angles (B,) to features (N, B, F)."""
+    """Windows less their mean (N, B, L) and angles (B,), or harmonics (B, 2m), to features (N, B, F)."""
     if not n_harmonics:
         return x
     wave = harmonics(angle.to(x.dtype), n_harmonics).expand(len(x), -1, -1)

@@ -70,7 +70,7 @@ class DatedWindows:
         return replace(self, stride=stride, sampler=torch.Generator().manual_seed(seed) if drawn else None)
 
     def told_by(self, clock: Any) -> "ToldWindows":
-        """The same windows with the angles that a clock reads off them."""
+        """The same windows with what a clock reads off them."""
         return ToldWindows(self.windows, self.angles, self.stride, self.sampler, clock)
 
     def variates(self, columns: slice) -> Self:
@@ -84,19 +84,19 @@ class DatedWindows:
 
 @dataclass(frozen=True)
 class ToldWindows(DatedWindows):
-    """Windows without times: their angles are read off their contexts.
+    """Windows without times: the time in the cycle is read off their contexts.
 
     Parameters
     ----------
     windows, angles, stride, sampler : object
         See :class:`DatedWindows`; the angles are not looked at.
     clock : WindowClock
-        ``angles(contexts)`` reads.
+        ``harmonics(contexts)`` reads.
     """
 
     clock: Any = None
 
     def take(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Contexts (B, L, N), horizons (B, H, N) and angles (B,) as they are read."""
+        """Contexts (B, L, N), horizons (B, H, N) and expected harmonics (B, 2m) of the angles."""
         contexts, targets, _ = super().take(index)
-        return contexts, targets, torch.from_numpy(self.clock.angles(contexts.cpu().numpy()))
+        return contexts, targets, torch.from_numpy(self.clock.harmonics(contexts.cpu().numpy()))

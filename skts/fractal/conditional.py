@@ -201,15 +201,15 @@ class Conditioned:
             (n_rows,), whether all weights are equal by construction; ``log_evidence`` (n_rows,), the log-density of
             what is given, nats.
 
-        Warns
-        -----
-        UserWarning
-            If the particles of a row count for less than ten.
-
         Raises
         ------
         InputError
             If a row has nothing missing, or nothing given.
+
+        Warns
+        -----
+        UserWarning
+            If the particles of a row count for less than ten.
         """
         check_is_fitted(self)
         samples = as_samples(self, X_partial, self.container_, reset=False)

@@ -69,11 +69,35 @@ class FractalQueries(Conditioned):
         return logsumexp(self._log_joint(codes), axis=1) + left_out
 
     def score(self, X: Any, y: Any = None) -> float:
-        """Mean log-density of the samples, nats; y is ignored."""
+        """Mean log-density of the samples.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, *shape)
+            Samples, NaN where missing.
+        y : ignored
+            For scikit-learn's searches.
+
+        Returns
+        -------
+        float
+            Nats; higher is better.
+        """
         return float(np.mean(self.score_samples(X)))
 
     def bits_per_dim(self, X: Any) -> float:
-        """Negative mean log-density in bits for each slot; for discrete data the length of the best code."""
+        """Negative mean log-density in bits for each number; for discrete data the length of the best code.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, *shape)
+            Samples, NaN where missing.
+
+        Returns
+        -------
+        float
+            Bits; lower is better.
+        """
         return -self.score(X) / (self.n_features_in_ * math.log(2))
 
     def score_slots(self, X: Any) -> np.ndarray:

@@ -2,7 +2,8 @@
 
 from skts.interop.flowmap_forecaster import FlowMapForecaster
 from skts.interop.moment_transformer import MomentPanelTransformer
+from skts.interop.quantiles import WindowQuantiles
 from skts.interop.suite import run_sktime_suite
 from skts.interop.window_forecaster import WindowForecaster
 
-__all__ = ["FlowMapForecaster", "MomentPanelTransformer", "WindowForecaster", "run_sktime_suite"]
+__all__ = ["FlowMapForecaster", "MomentPanelTransformer", "WindowForecaster", "WindowQuantiles", "run_sktime_suite"]

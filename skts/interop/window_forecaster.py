@@ -87,6 +87,11 @@ class WindowForecaster(SklearnSide, BaseForecaster):
         raise TypeError(f"{type(self).__name__} has to define _get_pretrained")
 
     @property
+    def _takes_missing(self) -> bool:
+        """Whether NaN is a missing value, and no error."""
+        return bool(self.get_class_tag("capability:missing_values"))
+
+    @property
     def _tied_to_variates(self) -> bool:
         """Whether the model has weights of its own for each variate."""
         return False
@@ -115,7 +120,7 @@ class WindowForecaster(SklearnSide, BaseForecaster):
         InputError, InputTypeError
             If y is empty, too short, not numeric, not finite, or its index is unsorted or has duplicates.
         """
-        check_series(y)
+        check_series(y, missing=self._takes_missing)
         with keeping_last_state(self):
             return super().fit(y, X=X, fh=checked_horizon(fh))
 
@@ -167,7 +172,7 @@ class WindowForecaster(SklearnSide, BaseForecaster):
         InputError, InputTypeError
             If y is no panel that can be learned from.
         """
-        check_series(y)
+        check_series(y, missing=self._takes_missing)
         with keeping_last_state(self):
             return super().pretrain(y, X=X, fh=checked_horizon(fh))
 
@@ -196,7 +201,7 @@ class WindowForecaster(SklearnSide, BaseForecaster):
         """
         self.check_is_fitted()
         if not hasattr(y, "__len__") or len(y):
-            check_series(y, min_rows=1)
+            check_series(y, min_rows=1, missing=self._takes_missing)
         with keeping_last_state(self):
             return super().update(y, X=X, update_params=update_params)
 
@@ -224,11 +229,17 @@ class WindowForecaster(SklearnSide, BaseForecaster):
             If the windows are too short, not finite or have another number of variates, or the cutoffs do not fit them.
         """
         self.check_is_fitted()
-        windows = check_windows(contexts, self.context_length_, self.n_variates_)
+        windows = self._checked_windows(contexts)
         if not self._uses_times:
             return self._forecast(windows)
-        times = self._recognised(windows) if cutoffs is None else checked_cutoffs(cutoffs, len(windows))
-        return self._forecast(windows, cutoffs=times)
+        return self._forecast(windows, cutoffs=self._times_of(windows, cutoffs))
+
+    def _checked_windows(self, contexts: Any) -> np.ndarray:
+        return check_windows(contexts, self.context_length_, self.n_variates_, self._takes_missing)
+
+    def _times_of(self, windows: np.ndarray, cutoffs: Any) -> pd.Index:
+        """The times of the windows' last rows; missing where they are unknown."""
+        return self._recognised(windows) if cutoffs is None else checked_cutoffs(cutoffs, len(windows))
 
     def _recognised(self, windows: np.ndarray) -> pd.Index:
         """The times of the windows that are the end of a series of ours; missing for all others."""
@@ -257,9 +268,13 @@ class WindowForecaster(SklearnSide, BaseForecaster):
                 )
         self.context_length_, self.horizon_ = lengths
         self.context_ = last_rows(y, self.context_length_)
+        self._remember(y)
         times = {"times": [frame.index for frame in frames.values()]} if self._uses_times else {}
         self._fit_windows(series, **times)
         return self
+
+    def _remember(self, y: pd.DataFrame) -> None:
+        """Keep more rows than the context; none by default."""
 
     def _pretrain(self, y: pd.DataFrame, X: Any = None, fh: ForecastingHorizon | None = None) -> Self:
         teacher = type(self)(**self.get_params(deep=False))
@@ -272,18 +287,29 @@ class WindowForecaster(SklearnSide, BaseForecaster):
         return self
 
     def _predict(self, fh: ForecastingHorizon, X: Any) -> pd.DataFrame:
+        parts = {
+            key: pd.DataFrame(forecast, index=index, columns=self.context_.columns)
+            for key, (_, index, forecast) in self._ahead(fh).items()
+        }
+        return joined(parts, self.context_.index.names)
+
+    def _ahead(self, fh: ForecastingHorizon) -> dict[Any, tuple[np.ndarray, pd.Index, np.ndarray]]:
+        """Of each series the steps that are asked for, their times, and forecasts (n_steps, n_variates)."""
         frames = instances(self.context_)
         cutoffs = {key: end_of(frame, self.cutoff) for key, frame in frames.items()}
         steps = {key: steps_after(fh, cutoff, key) for key, cutoff in cutoffs.items()}
-        contexts = np.stack([padded(frame.to_numpy(np.float64), self.context_length_) for frame in frames.values()])
         ends = list(cutoffs.values())
         dated = {"cutoffs": ends[0].append(ends[1:])} if self._uses_times else {}
-        forecasts = self._rollout(contexts, max(int(s.max()) for s in steps.values()), **dated)
-        parts = {}
-        for number, (key, cutoff) in enumerate(cutoffs.items()):
-            index = fh.to_absolute_index(cutoff)
-            parts[key] = pd.DataFrame(forecasts[number, steps[key] - 1], index=index, columns=self.context_.columns)
-        return joined(parts, self.context_.index.names)
+        forecasts = self._rollout(self._contexts(), max(int(s.max()) for s in steps.values()), **dated)
+        return {
+            key: (steps[key], fh.to_absolute_index(cutoff), forecasts[number, steps[key] - 1])
+            for number, (key, cutoff) in enumerate(cutoffs.items())
+        }
+
+    def _contexts(self) -> np.ndarray:
+        """The windows at the ends of all series, (n_series, L, n_variates)."""
+        frames = instances(self.context_).values()
+        return np.stack([padded(frame.to_numpy(np.float64), self.context_length_) for frame in frames])
 
     def _rollout(self, contexts: np.ndarray, n_steps: int, **dated: Any) -> np.ndarray:
         """Forecasts of any length: the model's own forecasts become its context where they end.
@@ -307,13 +333,17 @@ class WindowForecaster(SklearnSide, BaseForecaster):
             raise InputError(
                 "as many index levels as in fit", f"{y.index.nlevels} levels", "Pass the same kind of data."
             )
-        timeless, end = str(self._y_mtype_last_seen).startswith("np"), self._cutoff_before_update
-        seen, new = instances(self.context_), instances(y[self.context_.columns])
-        for key, frame in new.items():
-            seen[key] = continued(seen[key], frame, key, end, timeless) if key in seen else frame
-        self.context_ = last_rows(joined(seen, self.context_.index.names), self.context_length_)
+        self.context_ = last_rows(self._continued(self.context_, y), self.context_length_)
         self._set_cutoff_from_y(self.context_)
         return self
+
+    def _continued(self, before: pd.DataFrame, y: pd.DataFrame) -> pd.DataFrame:
+        """Earlier rows of all series with newer ones behind them."""
+        timeless, end = str(self._y_mtype_last_seen).startswith("np"), self._cutoff_before_update
+        seen, new = instances(before), instances(y[before.columns])
+        for key, frame in new.items():
+            seen[key] = continued(seen[key], frame, key, end, timeless) if key in seen else frame
+        return joined(seen, before.index.names)
 
     def _update_y_X(self, y: Any, X: Any = None, enforce_index_type: Any = None) -> None:
         # sktime moves the cutoff to the end of the new rows first; they may be fewer series, or older, than those seen.

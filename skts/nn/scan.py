@@ -115,7 +115,7 @@ def selective_scan(
         if name == "mamba_ssm":
             return _mamba_ssm(u, delta, A, B, C, D, z, h0, return_state).to(dtype)
         # Inside, states are (B, S, D): the wide axis last makes every product with a step a run over memory.
-        h = u.new_zeros(len(u), *A.T.shape) if h0 is None else h0.transpose(1, 2)
+        h = u.new_zeros(u.shape[0], *A.T.shape) if h0 is None else h0.transpose(1, 2)
         if compiled is not None:
             y, h = compiled(u, delta, A.T, B, C, D, z, h)
         else:

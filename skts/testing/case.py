@@ -92,7 +92,7 @@ class Case:
             "unsorted index": frame.iloc[::-1],
             "duplicate index": frame.set_axis([0, *range(len(frame) - 1)]),
         }
-        return {**bad, **frames}
+        return self._without_missing_values({**bad, **frames})
 
     def bad_questions(self, estimator: Any) -> dict[str, Any]:
         """Data that a fitted estimator may not answer."""
@@ -104,11 +104,17 @@ class Case:
             "words": good.astype(str).astype(object) + "x",
         }
         if self.is_forecaster:
-            return {**bad, "too short": good[: estimator.context_length_ - 1]}
+            return self._without_missing_values({**bad, "too short": good[: estimator.context_length_ - 1]})
         return self._without_missing_values({**bad, "rank 1": good[:, 0], "empty": good[:0]})
+
+    @property
+    def _takes_missing(self) -> bool:
+        if self.is_forecaster:
+            return bool(self.template.get_tag("capability:missing_values"))
+        return bool(get_tags(self.template).input_tags.allow_nan)
 
     def _without_missing_values(self, bad: dict[str, Any]) -> dict[str, Any]:
         """Leave NaN out where the estimator's tags say that it is a missing value."""
-        if get_tags(self.template).input_tags.allow_nan:
+        if self._takes_missing:
             return {what: data for what, data in bad.items() if what != "NaN"}
         return bad

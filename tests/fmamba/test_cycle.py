@@ -3,13 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from skts import FMambaForecaster
 from skts.errors import InputError, ParameterError
-from skts.fmamba.clock import WindowClock
 from skts.fmamba.cycle import Cycle, detected_period
-from skts.fmamba.windows import DatedWindows
 
 FREQUENCIES = {"15min": 96, "h": 24, "D": 7, "B": 7, "W": 365.25 / 7, "MS": 365.25 / 31, "YS": None}
 
@@ -57,16 +54,6 @@ def daily(n=24 * 40, N=3, seed=0):
     t, rng = np.arange(n)[:, None], np.random.default_rng(seed)
     shape = np.exp(1.5 * np.cos(2 * np.pi * (t - 3 * np.arange(N)) / 24))
     return shape + 0.1 * rng.standard_normal((n, N))
-
-
-def test_clock_reads_the_time_off_a_window():
-    values = daily()
-    cycle = Cycle.of(pd.RangeIndex(len(values)), 24)
-    windows = DatedWindows.of([values], [cycle.angles(pd.RangeIndex(len(values)))], 30, 5)
-    clock = WindowClock.fit(windows)
-    x, _, angle = windows.take(torch.arange(0, len(windows), 7))
-    off = np.angle(np.exp(1j * (clock.angles(x.numpy()) - angle.numpy())))
-    assert np.abs(off).max() < 2 * np.pi / 24  # an hour
 
 
 SMALL = {"d_model": 8, "n_layers": 1, "max_epochs": 1, "random_state": 0, "module_kwargs": {"n_heads": 2}}

@@ -309,7 +309,7 @@ def test_a_refused_pretraining_leaves_the_forecaster():
     model = forecaster().fit(waves(), fh=[1, 2])
     before = model.predict()
     with pytest.raises(InputError, match="finite"):
-        model.pretrain(panel(40, 40).mask(lambda p: p > 20.9), fh=[1, 2])
+        model.pretrain(panel(40, 40).mask(lambda p: p > 20.9, np.inf), fh=[1, 2])
     pd.testing.assert_frame_equal(model.predict(), before)
 
 
@@ -349,7 +349,7 @@ def test_ctrl_c_before_anything_was_learned_keeps_the_last_fit(moment):
 def test_ctrl_c_after_training_keeps_what_was_learned(where, monkeypatch):
     model = forecaster()
     if where == "guard":
-        monkeypatch.setattr("skts.fmamba.estimator.choose", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
+        monkeypatch.setattr("skts.fmamba.fitting.choose", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
     else:
         model.callbacks = [press_at("on_train_end")]
     with pytest.raises(KeyboardInterrupt):

@@ -120,3 +120,11 @@ def test_a_periodic_series_is_forecast_almost_exactly():
     model = FMambaForecaster(context_length=30, d_model=8, max_epochs=1, random_state=0)
     forecast = model.fit(y[:-24], fh=range(1, 25)).predict()
     np.testing.assert_allclose(forecast, y[-24:], atol=0.05)
+
+
+def test_expected_harmonics_stand_in_for_angles():
+    x, angle = torch.randn(2, 5, L), torch.rand(5)
+    torch.testing.assert_close(harmonics(harmonics(angle, 4), 3), harmonics(angle, 3))
+    torch.testing.assert_close(periodic_features(x, harmonics(angle, 4), 3, 2), periodic_features(x, angle, 3, 2))
+    net = FMambaNet(L, H, 2, d_model=8, n_heads=2, skip=True, n_harmonics=2, n_modulations=1, phase_embed=3).eval()
+    torch.testing.assert_close(net(x.permute(1, 2, 0), harmonics(angle, 3)), net(x.permute(1, 2, 0), angle))
