@@ -47,8 +47,9 @@ class FractalSampler(FractalQueries, DensityMixin, FractalFitting, BaseEstimator
         Layers of each level. "auto": 2 for one level, else 3, 2, 1.
     mixture : "auto", int or None, default="auto"
         Components of the closed-form mixture (trees of the discrete columns, Gaussians of the real ones) that the
-        network starts from and corrects. "auto" adds components as long as held-out rows gain, and takes none for
-        images and for "mar". None: columns that do not depend on each other.
+        network starts from and corrects; with codes of images it is blended after training instead. "auto" adds
+        components as long as held-out rows gain, and takes none for "mar", which knows no single order. None: columns
+        that do not depend on each other.
     mask_rate : float in [0, 1), default=0.0
         Part of the numbers that training hides from the network, so that it knows what to do where values are missing.
         With 0 and no missing value in fit, densities of incomplete rows are estimated by particles instead.
@@ -140,8 +141,10 @@ class FractalSampler(FractalQueries, DensityMixin, FractalFitting, BaseEstimator
     The leaves start at the conditionals of a mixture fitted by expectation-maximisation, which are known in closed
     form, and the network learns what to add to their logits (weights, means and deviations for real numbers). In
     training it is shown what mixtures say that were fitted without the row at hand. The first model therefore is the
-    mixture, and weights that are worse on held-out rows are never kept. The paper has no such start, and its leaves
-    are pixels; the networks of the paper are in :mod:`skts.fractal.paper`.
+    mixture, and weights that are worse on held-out rows are never kept. For the discrete pixels of images the network
+    learns alone, and its probabilities are then averaged with those of the mixture, weighted by held-out likelihood.
+    The paper has no such start, and its leaves are pixels; the networks of the paper are in
+    :mod:`skts.fractal.paper`.
 
     ``sample`` and ``score_samples`` agree: likelihoods are exact, not bounds. A high density is not yet a typical
     sample; simple inputs often have higher densities than the data themselves.
