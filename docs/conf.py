@@ -55,7 +55,7 @@ numpydoc_validation_checks = {
 # Methods of modules say their shapes in a comment where they are defined, those of batches in the Batches protocol;
 # protocols of objects that a user brings say them in a sentence for each method.
 numpydoc_validation_exclude = {
-    r"^skts\.fmamba\.(attention|mamba|module)\.\w+\.\w+$",
+    r"^skts\.fmamba\.(attention|mamba|module|missing|replay)\.\w+\.\w+$",
     r"^skts\.engine\.\w+\.\w+$",
     r"^skts\.jointebm\.(OutputSpace|own\.Sampler|own\.Candidates)",
     r"^skts\.jointebm\.trust\.Trust\.\w+$",

@@ -131,7 +131,7 @@ class FMambaForecaster(
         :mod:`skts.fmamba.attribution`.
     monitor_ : dict of str to numpy.ndarray
         Errors of one-step forecasts "at_fit", on held-out rows, and "since" then; see ``health``.
-    references_ : numpy.ndarray of shape (n_references, context_length_, n_variates)
+    references_ : numpy.ndarray of shape (n_references, context_length, n_variates)
         Standardised courses of some of these windows: what ``attributions`` compares with.
     context_ : pandas.DataFrame
         The last ``context_length_`` rows of every series.

@@ -139,7 +139,7 @@ class ExplanationMixin:
             Which step of it, from 1 to ``horizon_``; None is the mean over all of them.
         cutoffs : sequence of n_windows times, optional
             The time of each window's last row.
-        baseline : array that broadcasts to (n_windows, context_length_, n_variates) or None, default=None
+        baseline : array that broadcasts to (n_windows, context_length, n_variates) or None, default=None
             Raw windows to compare with. None are the courses in ``references_``, each at the mean and standard
             deviation of the window, and the mean over them: the attributions tell what this course adds.
         n_nodes : int, default=16
@@ -147,7 +147,7 @@ class ExplanationMixin:
 
         Returns
         -------
-        numpy.ndarray of shape (n_windows, context_length_, n_variates)
+        numpy.ndarray of shape (n_windows, context_length, n_variates)
             In the units of ``variate``. They add up to the network's forecast less its (mean) forecast of the baseline.
 
         Raises

@@ -80,7 +80,7 @@ def export_program(estimator: Any) -> torch.export.ExportedProgram:
     -------
     torch.export.ExportedProgram
         ``program.module()(contexts)`` or, where the forecaster has a ``cycle_``, ``(contexts, angle)``: float64 windows
-        (n, context_length_, n_variates) and float32 angles (n,) to float64 forecasts (n, horizon_, n_variates).
+        (n, context_length, n_variates) and float32 angles (n,) to float64 forecasts (n, horizon, n_variates).
 
     Examples
     --------

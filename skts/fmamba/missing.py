@@ -24,7 +24,18 @@ __all__ = ["HoledWindows", "MissingValues", "filled", "filled_array", "told", "w
 
 
 def filled(windows: Tensor) -> Tensor:
-    """Windows (B, L, N) with their holes filled."""
+    """Windows with their holes filled: along the straight line between the known steps on either side.
+
+    Parameters
+    ----------
+    windows : Tensor of shape (B, L, N)
+        NaN where missing.
+
+    Returns
+    -------
+    Tensor of shape (B, L, N)
+        Before the first known step its value, after the last one its value; 0 where nothing is known.
+    """
     known = ~windows.isnan()
     steps = torch.arange(windows.shape[1], device=windows.device)[:, None]
     last = windows.shape[1] - 1

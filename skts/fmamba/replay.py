@@ -15,7 +15,7 @@ __all__ = ["Replay"]
 class Replay:
     """First rows of windows, in all series one after another.
 
-    Attributes
+    Parameters
     ----------
     old, new : Tensor
         To learn from. New windows foresee new rows alone; what they see before may be old.

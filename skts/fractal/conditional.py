@@ -178,7 +178,7 @@ class Conditioned:
 
         Parameters
         ----------
-        X_partial : array-like of shape (n_rows, *shape)
+        X_partial : array-like of shape (n_rows, ...)
             NaN (in a frame any missing value) where something is to be drawn.
         n_samples : int, default=1
             Completions of each row.
@@ -194,7 +194,7 @@ class Conditioned:
 
         Returns
         -------
-        X : array of shape (n_rows, n_samples, *shape)
+        X : array of shape (n_rows, n_samples, ...)
             Completed rows in the dtype of fit; for a frame a list of ``n_rows`` frames of ``n_samples`` rows.
         info : dict
             With ``return_info``: ``ess`` (n_rows,), the effective number of the particles at the end; ``exact``
@@ -249,7 +249,7 @@ class Conditioned:
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, *shape)
+        X : array-like of shape (n_samples, ...)
             NaN where missing.
         strategy : {"mean", "mode", "sample"}, default="mean"
             Mean of the numbers and ordinals given what is observed (categories: the most probable one); the most
@@ -263,7 +263,7 @@ class Conditioned:
 
         Returns
         -------
-        array or DataFrame of shape (n_samples, *shape)
+        array or DataFrame of shape (n_samples, ...)
             Observed values as they came; filled ones of an integer dtype are rounded.
         """
         check_is_fitted(self)

@@ -237,7 +237,7 @@ class FractalSampler(FractalQueries, DensityMixin, FractalFitting, BaseEstimator
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, *shape)
+        X : array-like of shape (n_samples, ...)
             Samples, NaN where missing. Columns of a frame may hold words.
         y : array-like of shape (n_samples,), optional
             Classes. What is no classes (a continuous target) is ignored.

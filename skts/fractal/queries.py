@@ -44,7 +44,7 @@ class FractalQueries(Conditioned):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, *shape)
+        X : array-like of shape (n_samples, ...)
             Samples. NaN is missing: the density is that of what is observed.
         y : array-like of shape (n_samples,), optional
             Classes of a sampler that was fitted with classes: then log p(x given y). Without them the classes are
@@ -73,7 +73,7 @@ class FractalQueries(Conditioned):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, *shape)
+        X : array-like of shape (n_samples, ...)
             Samples, NaN where missing.
         y : ignored
             For scikit-learn's searches.
@@ -90,7 +90,7 @@ class FractalQueries(Conditioned):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, *shape)
+        X : array-like of shape (n_samples, ...)
             Samples, NaN where missing.
 
         Returns
@@ -105,12 +105,12 @@ class FractalQueries(Conditioned):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, *shape)
+        X : array-like of shape (n_samples, ...)
             Samples.
 
         Returns
         -------
-        ndarray of shape (n_samples, *shape)
+        ndarray of shape (n_samples, ...)
             Negative log-densities, nats; 0 where missing. With one order of the children they add up to
             ``-score_samples(X)``.
         """
@@ -172,7 +172,7 @@ class FractalQueries(Conditioned):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, *shape)
+        X : array-like of shape (n_samples, ...)
             Samples, NaN where missing.
 
         Returns
@@ -189,7 +189,7 @@ class FractalQueries(Conditioned):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, *shape)
+        X : array-like of shape (n_samples, ...)
             Samples, NaN where missing.
 
         Returns
@@ -237,7 +237,7 @@ class FractalQueries(Conditioned):
 
         Returns
         -------
-        X : array or DataFrame of shape (n_samples, *shape)
+        X : array or DataFrame of shape (n_samples, ...)
             Rank, dtype and columns are those of fit.
         y : ndarray of shape (n_samples,)
             With ``return_y``.

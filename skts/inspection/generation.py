@@ -25,7 +25,7 @@ class GenerationDisplay:
         Blocks that stand at each stage.
     n_blocks : int
         All of them.
-    spread : ndarray of shape (n_stages, *shape)
+    spread : ndarray of shape (n_stages, ...)
         Standard deviation of what may follow (of words: how often it is not the most frequent one), over that with
         nothing given; 0 where all is determined.
     given, mean : ndarray of shape (n_stages, H, W) or (n_stages, H, W, C), optional
@@ -89,7 +89,7 @@ class GenerationDisplay:
         ----------
         estimator : estimator
             Fitted, with ``sample_conditional``, ``splits_`` and ``level_nll_``, such as FractalSampler.
-        x : array-like of shape (*shape) or (1, *shape), or DataFrame of one row
+        x : array-like of the shape of one sample, with or without a first axis of 1, or DataFrame of one row
             The sample, for instance one that the model has drawn.
         n_stages : int, default=7
             Stages at the most, evenly spread over the blocks, the empty and the complete one with them.

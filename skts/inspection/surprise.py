@@ -76,9 +76,9 @@ class SurpriseDisplay:
         ----------
         estimator : estimator
             Fitted, with ``score_slots`` and ``layout_``, such as FractalSampler.
-        X : array-like of shape (n_samples, *shape)
+        X : array-like of shape (n_samples, ...)
             At most 30 rows, 4 windows or 10 images.
-        reference : array-like of shape (n_reference, *shape), optional
+        reference : array-like of shape (n_reference, ...), optional
             Samples whose mean surprise is what is usual in each place, for instance those of training.
         feature_names : sequence, optional
             Names of the columns of a table or of the channels of windows; by default those of ``fit``.
