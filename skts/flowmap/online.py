@@ -50,6 +50,12 @@ def update(
     """
     before = copy.deepcopy(module.state_dict())
     judges = [Judge(valid or train, max(steps)) for train, valid in (old, new) if train]
+    judges = [judge for judge in judges if judge.can_judge]
+    if not judges:
+        warnings.warn(
+            "nothing was learned: no trajectory is long enough to judge an update by. Pass longer ones.", stacklevel=8
+        )
+        return False
     errors = [judge.error(module, steps) for judge in judges]
     try:
         moves = _trained(run, module, old, new, recipe, steps)
