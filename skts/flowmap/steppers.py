@@ -23,7 +23,10 @@ from skts.flowmap.polynomial import (
 
 __all__ = ["FNO1d", "ResMLP", "Stepper", "Steps", "log_spaced_steps", "moved_by_noise", "rollout_loss"]
 
-_MOST_TERMS, _HIGHEST_DEGREE = 300, 12  # of the polynomial: more cost more than the network that corrects it
+_MOST_TERMS = 300  # of the polynomial: more cost more than the network that corrects it
+# Of the polynomial. Beyond two variables high degrees run away between the trajectories of a measured pendulum.
+_HIGHEST_DEGREE = {1: 12, 2: 12}
+_USUAL_DEGREE = 5
 _BASE_RIDGE = 1e-8
 _FOLDS = 5  # every fifth training step is to be foretold by the others
 _BLOCK = 4096
@@ -90,7 +93,7 @@ class ResMLP(Stepper):
         n = n_state + n_context
         # SiLU is so close to a parabola around zero that it learns nothing of what a cubic polynomial leaves.
         self.g = correction([n, *hidden, n_state], nn.GELU)
-        degree = degree_for(n, _MOST_TERMS, _HIGHEST_DEGREE)
+        degree = degree_for(n, _MOST_TERMS, _HIGHEST_DEGREE.get(n, _USUAL_DEGREE))
         self.products = ChebyshevProducts(n, degree)
         self.register_buffer("W", torch.zeros(Monomials.count(n, degree), n_state))
         self.register_buffer("center", torch.zeros(n))
