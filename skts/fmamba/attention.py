@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["KERNELS", "FastAttention", "NormLin", "break_even", "random_features"]
+__all__ = ["KERNELS", "FastAttention", "break_even", "random_features"]
 
 KERNELS = ("gauss", "relu", "favor+", "softmax")
 NORMS = ("row", "kdim", "kdim_n")
@@ -165,39 +165,3 @@ class FastAttention(nn.Module):
         if self.norm == "row":
             return (q @ k.sum(-2).unsqueeze(-1)).clamp_min(_TINY)  # (B, heads, N, 1)
         return float(k.shape[-1] * (k.shape[-2] if self.norm == "kdim_n" else 1))
-
-
-class NormLin(nn.Module):
-    r"""A learned weight for each pair of variates in place of attention: softplus(M), with rows that sum to one.
-
-    Quadratic in the number of variates, which is fixed, but without queries, keys and scores.
-
-    Parameters
-    ----------
-    d_model : int
-        Width of a token.
-    n_variates : int
-        Number of tokens.
-
-    References
-    ----------
-    W. Yue et al.: OLinear: A Linear Model for Time Series Forecasting in Orthogonally Transformed Domain, 2025,
-    https://arxiv.org/abs/2505.08550.
-    """
-
-    def __init__(self, d_model: int, n_variates: int) -> None:
-        super().__init__()
-        self.mixing = nn.Parameter(torch.eye(n_variates) + torch.randn(n_variates, n_variates))
-        self.to_v = nn.Linear(d_model, d_model, bias=False)
-        self.out = nn.Linear(d_model, d_model)
-
-    def forward(self, E: Tensor) -> Tensor:  # (B, N, D) -> (B, N, D)
-        """Mix the tokens of all variates."""
-        return self.out(self._rows() @ self.to_v(E))
-
-    def weights(self, E: Tensor) -> Tensor:
-        """The weights (B, 1, N, N), the same for every row of the batch."""
-        return self._rows().expand(len(E), 1, -1, -1)
-
-    def _rows(self) -> Tensor:
-        return F.normalize(F.softplus(self.mixing), p=1.0, dim=-1)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from skts.fmamba.attention import KERNELS, FastAttention, NormLin, break_even, default_features, random_features
+from skts.fmamba.attention import KERNELS, FastAttention, break_even, default_features, random_features
 
 # Each kernel by its defaults, and the two that take random projections on demand.
 MIXERS = [*((kernel, None) for kernel in KERNELS), ("gauss", 24), ("relu", 24)]
@@ -192,15 +192,3 @@ def test_a_redraw_leaves_a_waiting_graph_alone():
     attention, E = FastAttention(16, 2, "favor+", redraw_every=1), tokens()
     (attention(E).sum() + attention(E).sum()).backward()
     assert attention.to_qkv.weight.grad.isfinite().all()
-
-
-def test_normlin_mixes_by_rows_that_sum_to_one():
-    torch.manual_seed(0)
-    mixer, E = NormLin(16, 9), tokens()
-    A = mixer.weights(E)
-    assert A.shape == (3, 1, 9, 9)
-    assert torch.allclose(A.sum(-1), torch.ones(()), atol=1e-6)
-    assert (A > 0).all()
-    assert torch.allclose(mixer(E), mixer.out(A[:, 0] @ mixer.to_v(E)), atol=1e-6)
-    mixer(E).square().sum().backward()
-    assert (mixer.mixing.grad != 0).any()
