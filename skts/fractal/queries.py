@@ -143,9 +143,14 @@ class FractalQueries(Conditioned):
 
     def _log_prob(self, codes: np.ndarray, label: np.ndarray) -> np.ndarray:
         """Log p(x given y) (n,) in codes and standardised numbers."""
-        if np.isnan(codes).any() and not self.knows_missing_:
-            return log_evidence(self._double(), codes, label)
-        return self._forward(codes, label, call=_log_prob).numpy()
+        found = np.empty(len(codes))
+        estimated = np.isnan(codes).any(1) & (not self.knows_missing_)
+        if estimated.any():
+            found[estimated] = log_evidence(self._double(), codes[estimated], label[estimated])
+        if not estimated.all():
+            exact = ~estimated
+            found[exact] = self._forward(codes[exact], label[exact], call=_log_prob).numpy()
+        return found
 
     def _log_prob_slots(self, codes: np.ndarray, label: np.ndarray) -> np.ndarray:
         """The same for each slot (n, D)."""
@@ -276,9 +281,7 @@ class FractalQueries(Conditioned):
         X = as_given(layout.restore(rows), self.container_)
         found = [X]
         if return_y:
-            found.append(
-                self.classes_[label] if hasattr(self, "classes_") and (y is not None or self._knows_classes) else None
-            )
+            found.append(self.classes_[label] if y is not None or self._knows_classes else None)
         if return_log_prob:
             found.append((log_prob + self._columns.encode(rows)[1]).sum(1))
         return tuple(found) if len(found) > 1 else X
