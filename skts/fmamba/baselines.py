@@ -8,6 +8,7 @@ import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from skts.engine import WindowBatches
+from skts.fmamba.exogenous import TakesExogenous
 from skts.fmamba.linear import KINDS, WindowMoments, closed_form, linear_forecast
 from skts.fmamba.scaling import training_scale
 from skts.interop import WindowForecaster
@@ -15,7 +16,7 @@ from skts.interop import WindowForecaster
 __all__ = ["LinearForecaster"]
 
 
-class LinearForecaster(WindowForecaster):
+class LinearForecaster(TakesExogenous, WindowForecaster):
     r"""Forecast by a linear map of the window, solved in closed form.
 
     Use it as the bar that a network has to pass: on many public data sets few do. It fits in seconds.
@@ -40,6 +41,8 @@ class LinearForecaster(WindowForecaster):
         Standardisation.
     context_length_, horizon_ : int
         Lengths in use.
+    effects_, exogenous_ : dict of str to array or int, pandas.DataFrame
+        What X adds, and its last rows; see :class:`~skts.FMambaForecaster`.
 
     References
     ----------

@@ -16,6 +16,7 @@ from skts.fmamba.blend import blended
 from skts.fmamba.clock import WindowClock
 from skts.fmamba.complexity import ComplexityMixin
 from skts.fmamba.conformal import conformal_offsets, widths
+from skts.fmamba.exogenous import TakesExogenous
 from skts.fmamba.explain import ExplanationMixin
 from skts.fmamba.fitting import ForecasterFitting
 from skts.fmamba.learning_on import LearningOn
@@ -34,6 +35,7 @@ class FMambaForecaster(
     ComplexityMixin,
     ForecasterFitting,
     MissingValues,
+    TakesExogenous,
     LearningOn,
     WindowQuantiles,
     WindowForecaster,
@@ -134,7 +136,12 @@ class FMambaForecaster(
     references_ : numpy.ndarray of shape (n_references, context_length, n_variates)
         Standardised courses of some of these windows: what ``attributions`` compares with.
     context_ : pandas.DataFrame
-        The last ``context_length_`` rows of every series.
+        The last ``context_length_`` rows of every series, less the effect of X.
+    effects_ : dict of str to array or int
+        What X adds: a regression of the variates on its columns (:mod:`skts.fmamba.effects`), as far as held-out rows
+        vouch for it; empty without X. ``exogenous_effect`` shows it.
+    exogenous_ : pandas.DataFrame
+        The last rows of X of every series that matter for the next forecast.
     residuals_ : numpy.ndarray of shape (n_windows, horizon, n_variates)
         What the truth was above the forecasts of held-out windows, by the width of the window, at most 1000 of them,
         evenly spread; ``update`` adds those of new rows. Intervals are made of them (:mod:`skts.fmamba.conformal`).
@@ -191,6 +198,11 @@ class FMambaForecaster(
     * for 50 variates or more, two stages: attention first, then the state space, kept only if validation gains by it;
     * gates of attention and state space that start at zero (``mix_gate``; from 50 variates on, of the latter alone);
     * absolute errors as training loss, which a few wild stretches do not lead (squared ones from 50 variates on).
+
+    Exogenous data ``X`` are what is known ahead (prices, holidays, weather forecasts); what is known up to now alone
+    belongs into ``y`` as one more variate. Their effect is learned first, as an additive regression with lags and
+    bends, and only as far as held-out rows vouch for it; all else sees ``y`` less this effect, and forecasts get that
+    of the coming rows back. ``fit`` with X needs it in ``predict``, ``update`` and ``predict_windows`` too.
 
     With ``pos_embed="variate"`` given by the user, the network refuses other variates than those it was pretrained on.
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from sklearn.utils import check_random_state
 from torch import Tensor, nn
@@ -15,7 +16,7 @@ from skts.fmamba.attribution import courses, integrated_gradients, variance_shar
 from skts.fmamba.clock import WindowClock
 from skts.fmamba.mamba import BiMamba, Mamba
 from skts.fmamba.missing import filled_array
-from skts.interop.horizon import checked_cutoffs
+from skts.interop.panel import instances
 
 __all__ = ["ExplanationMixin"]
 
@@ -33,15 +34,17 @@ class ExplanationMixin:
     """
 
     @torch.no_grad()
-    def attention_map(self, contexts: Any, cutoffs: Any = None) -> np.ndarray:
+    def attention_map(self, contexts: Any = None, cutoffs: Any = None, X: Any = None) -> np.ndarray:
         """How the attention across variates distributes its weight.
 
         Parameters
         ----------
-        contexts : array of shape (n_windows, n_timepoints, n_variates)
-            Raw windows, as in ``predict_windows``.
+        contexts : array of shape (n_windows, n_timepoints, n_variates) or None
+            Raw windows, as in ``predict_windows``; None are the ends of all series.
         cutoffs : sequence of n_windows times, optional
             The time of each window's last row.
+        X : array of shape (n_windows, n_timepoints, n_columns), optional
+            Rows beside each window, where fit was given X.
 
         Returns
         -------
@@ -64,21 +67,23 @@ class ExplanationMixin:
         """
         self._need(FastAttention, "attention")
         maps = []
-        for given in self._batches(contexts, cutoffs):
+        for given in self._batches(self._asked(contexts, cutoffs, X)):
             layers = [block.weights(E).mean(1) for block, E, _ in _blocks(self.module_, FastAttention, given)]
             maps.append(torch.stack(layers, dim=1).cpu().double().numpy())
         found = np.concatenate(maps)
         return found / found.sum(-1, keepdims=True)
 
-    def influence(self, contexts: Any, cutoffs: Any = None) -> np.ndarray:
+    def influence(self, contexts: Any = None, cutoffs: Any = None, X: Any = None) -> np.ndarray:
         """How strongly the state space carries each variate to each other one.
 
         Parameters
         ----------
-        contexts : array of shape (n_windows, n_timepoints, n_variates)
-            Raw windows, as in ``predict_windows``.
+        contexts : array of shape (n_windows, n_timepoints, n_variates) or None
+            Raw windows, as in ``predict_windows``; None are the ends of all series.
         cutoffs : sequence of n_windows times, optional
             The time of each window's last row.
+        X : array of shape (n_windows, n_timepoints, n_columns), optional
+            Rows beside each window, where fit was given X.
 
         Returns
         -------
@@ -111,7 +116,7 @@ class ExplanationMixin:
         scan = next(m for m in self.module_.modules() if isinstance(m, Mamba))
         at_once = max(1, _ENTRIES // (self.n_variates_ * scan.A_log.numel()))
         maps = []
-        for given in self._batches(contexts, cutoffs, at_once):
+        for given in self._batches(self._asked(contexts, cutoffs, X), at_once):
             found = _blocks(self.module_, (Mamba, BiMamba), given)
             maps.append(
                 torch.stack([block.influence(E, gate) for block, E, gate in found], dim=1).cpu().double().numpy()
@@ -124,6 +129,7 @@ class ExplanationMixin:
         variate: Any,
         step: int | None = None,
         cutoffs: Any = None,
+        X: Any = None,
         baseline: Any = None,
         n_nodes: int = 16,
     ) -> np.ndarray:
@@ -131,14 +137,16 @@ class ExplanationMixin:
 
         Parameters
         ----------
-        contexts : array of shape (n_windows, n_timepoints, n_variates)
-            Raw windows, as in ``predict_windows``.
+        contexts : array of shape (n_windows, n_timepoints, n_variates) or None
+            Raw windows, as in ``predict_windows``; None are the ends of all series.
         variate : column name
             Whose forecast.
         step : int or None, default=None
             Which step of it, from 1 to ``horizon_``; None is the mean over all of them.
         cutoffs : sequence of n_windows times, optional
             The time of each window's last row.
+        X : array of shape (n_windows, n_timepoints, n_columns), optional
+            Rows beside each window, where fit was given X.
         baseline : array that broadcasts to (n_windows, context_length, n_variates) or None, default=None
             Raw windows to compare with. None are the courses in ``references_``, each at the mean and standard
             deviation of the window, and the mean over them: the attributions tell what this course adds.
@@ -179,10 +187,11 @@ class ExplanationMixin:
         (1, 24, 5)
         """
         column, steps = self._column(variate), self._steps(step)
-        other = None if baseline is None else self._scaled_baseline(baseline, len(contexts))
+        asked = self._asked(contexts, cutoffs, X)
+        other = None if baseline is None else self._scaled_baseline(baseline, len(asked[0]))
         n_starts = len(self.references_) if other is None else 1
         parts, done = [], 0
-        for given in self._batches(contexts, cutoffs, max(1, self.batch_size // n_starts)):
+        for given in self._batches(asked, max(1, self.batch_size // n_starts)):
             n = len(given[0])
             windows, *rest = (tensor.repeat_interleave(n_starts, dim=0) for tensor in given)
             if other is None:
@@ -199,16 +208,18 @@ class ExplanationMixin:
         return np.concatenate(parts) * self.scale_[column]
 
     def order_sensitivity(
-        self, contexts: Any, cutoffs: Any = None, n_orders: int = 8, random_state: Any = 0
+        self, contexts: Any = None, cutoffs: Any = None, X: Any = None, n_orders: int = 8, random_state: Any = 0
     ) -> np.ndarray:
         """How much the forecast depends on the order in which the state space meets the variates.
 
         Parameters
         ----------
-        contexts : array of shape (n_windows, n_timepoints, n_variates)
-            Raw windows, as in ``predict_windows``.
+        contexts : array of shape (n_windows, n_timepoints, n_variates) or None
+            Raw windows, as in ``predict_windows``; None are the ends of all series.
         cutoffs : sequence of n_windows times, optional
             The time of each window's last row.
+        X : array of shape (n_windows, n_timepoints, n_columns), optional
+            Rows beside each window, where fit was given X.
         n_orders : int, default=8
             Random orders to try: as many forward passes.
         random_state : int, RandomState or None, default=0
@@ -230,14 +241,15 @@ class ExplanationMixin:
         for layer in network.layers:
             if isinstance(layer.block, Mamba | BiMamba):
                 layer.block = _Reordered(layer.block, order)
-        batches, squares = list(self._batches(contexts, cutoffs)), []
+        asked, squares = self._asked(contexts, cutoffs, X), []
+        batches = list(self._batches(asked))
         for _ in range(n_orders):
             order.tokens = torch.from_numpy(rng.permutation(self.n_variates_))
             for given in batches:
                 with torch.no_grad():
                     change = network(*given) - self.module_(*given)
                 squares.append(change.square().sum((0, 1)).cpu().double().numpy() / change.shape[1])
-        return np.sqrt(np.sum(squares, axis=0) / (n_orders * len(contexts)))
+        return np.sqrt(np.sum(squares, axis=0) / (n_orders * len(asked[0])))
 
     # ---- at the end of fit --------------------------------------------------------------------------------------
 
@@ -268,11 +280,17 @@ class ExplanationMixin:
 
     # ---- input --------------------------------------------------------------------------------------------------
 
-    def _batches(self, contexts: Any, cutoffs: Any, at_most: int | None = None) -> Iterator[tuple[Tensor, ...]]:
-        """What the network is given: standardised windows, angles or harmonics, and what is known where holes are."""
+    def _asked(self, contexts: Any, cutoffs: Any, X: Any) -> tuple[np.ndarray, pd.Index]:
+        """The windows as the model sees them, and the times of their last rows."""
         self.check_is_fitted()
-        windows = self._checked_windows(contexts)
-        times = self._recognised(windows) if cutoffs is None else checked_cutoffs(cutoffs, len(windows))
+        if contexts is None:
+            return self._contexts(), pd.Index([frame.index[-1] for frame in instances(self.context_).values()])
+        windows = self._checked_windows(contexts, X)
+        return windows, self._times_of(windows, cutoffs)
+
+    def _batches(self, asked: tuple[np.ndarray, pd.Index], at_most: int | None = None) -> Iterator[tuple[Tensor, ...]]:
+        """What the network is given: standardised windows, angles or harmonics, and what is known where holes are."""
+        windows, times = asked
         scaled, known = filled_array((windows - self.center_) / self.scale_)
         angles = self._angles_at(times, 1)
         if self.undated_ and np.isnan(angles).any():

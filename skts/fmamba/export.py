@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from skts.errors import InputError
 from skts.fmamba.evidence import NETWORK
 from skts.fmamba.periodic import periodic_features
 
@@ -42,6 +43,9 @@ class Forecast(nn.Module):
     def __init__(self, estimator: Any) -> None:
         super().__init__()
         estimator.check_is_fitted()
+        if estimator.effects_:
+            hint = "Fit without X, or subtract and add exogenous_effect(X) around the exported graph."
+            raise InputError("a forecaster fitted without exogenous data", "one fitted with X", hint)
         self.network = estimator.module_
         self.sizes, self.n_lags = estimator._sizes, estimator.context_length_
         for name, value in (("center", estimator.center_), ("scale", estimator.scale_)):

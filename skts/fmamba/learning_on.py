@@ -48,8 +48,8 @@ class LearningOn:
         ----------
         y : same kind as in fit
             Rows after those seen so far, with the columns of fit.
-        X : ignored
-            Exogenous data are not used.
+        X : same kind as in fit, optional
+            A row for each row of y; needed where fit was given X.
         update_params : bool, default=True
             Whether the network is trained on, as soon as 50 rows and two horizons of a series have come since it last
             was: on new windows and as many old ones (``replay_``), for a fifth of the epochs of a fit. Of the way to

@@ -110,10 +110,10 @@ class MissingValues:
     def _update(self, y: pd.DataFrame, X: Any = None, update_params: bool = True) -> Self:
         return super()._update(self._without_sentinel(y), X, update_params)
 
-    def _checked_windows(self, contexts: Any) -> np.ndarray:
-        windows = super()._checked_windows(contexts)
-        sentinel = self._sentinel
-        return windows if sentinel is None else np.where(windows == sentinel, np.nan, windows)
+    def _checked_windows(self, contexts: Any, X: Any = None) -> np.ndarray:
+        if self._sentinel is not None:
+            contexts = np.where(np.asarray(contexts) == self._sentinel, np.nan, contexts)
+        return super()._checked_windows(contexts, X)
 
     @property
     def _sentinel(self) -> float | None:

@@ -24,10 +24,10 @@ class MonitorMixin:
     """Anomalies and the health of a fitted :class:`~skts.FMambaForecaster`.
 
     Everything is about its forecasts as they are given, guard and all. It comes before
-    :class:`~skts.fmamba.learning_on.LearningOn`.
+    :class:`~skts.fmamba.exogenous.TakesExogenous` and :class:`~skts.fmamba.learning_on.LearningOn`.
     """
 
-    def anomaly_score(self, y: Any, step: int = 1) -> pd.DataFrame:
+    def anomaly_score(self, y: Any, step: int = 1, X: Any = None) -> pd.DataFrame:
         """How unusual new values are: p-values, small for what is rarely that far from its forecast.
 
         Parameters
@@ -37,6 +37,8 @@ class MonitorMixin:
         step : int, default=1
             Each row is held against the forecast made so many steps before, from 1 to ``horizon_``. More steps find
             slower changes, which a forecast from the row before follows.
+        X : same kind as in fit, optional
+            A row for each row of y; needed where fit was given X.
 
         Returns
         -------
@@ -73,7 +75,9 @@ class MonitorMixin:
         before = self.__dict__.copy()
         try:
             self._cutoff_before_update = self._cutoff
-            grown = self._continued(self.replay_, self._without_sentinel(self._check_X_y(y=y)[1]))
+            rows_of_X, rows = self._check_X_y(X=X, y=y)
+            rows, _ = self._remainder(self._without_sentinel(rows), rows_of_X)
+            grown = self._continued(self.replay_, rows)
             parts = {}
             for key, n in n_new_rows(self.replay_, grown).items():
                 frame = instances(grown)[key]

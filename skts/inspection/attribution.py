@@ -62,6 +62,7 @@ class AttributionDisplay:
         *,
         step: int | None = None,
         cutoff: Any = None,
+        X: Any = None,
         ax: Any = None,
     ) -> Self:
         """Draw what drove the forecast of one variate.
@@ -78,6 +79,8 @@ class AttributionDisplay:
             Which step of the forecast; the mean over all by default.
         cutoff : time, optional
             That of the last row of ``context``.
+        X : array of shape (n_timepoints, n_columns), optional
+            Rows beside ``context``, where fit was given X.
         ax : sequence of 2 matplotlib Axes, optional
             Where to draw.
 
@@ -91,10 +94,10 @@ class AttributionDisplay:
         InputError
             If the window does not fit, or there is no such variate or step.
         """
-        if context is None:
-            context, cutoff = _end(estimator.context_)
         cutoffs = None if cutoff is None else [cutoff]
-        found = estimator.attributions(np.asarray(context)[None], variate, step=step, cutoffs=cutoffs)[0]
+        windows = None if context is None else np.asarray(context)[None]
+        rows = None if X is None else np.asarray(X)[None]
+        found = estimator.attributions(windows, variate, step=step, cutoffs=cutoffs, X=rows)[0]
         return cls(found, list(estimator.context_.columns), variate, step).plot(ax=ax)
 
     def plot(self, ax: Any = None) -> Self:
@@ -134,10 +137,3 @@ class AttributionDisplay:
         which = "mean over all steps" if self.step is None else f"step {self.step}"
         heat.set_title("" if self.target is None else f"{self.target}, {which}", loc="left", fontsize="medium")
         return self
-
-
-def _end(context: Any) -> tuple[np.ndarray, Any]:
-    """The window at the end of the first series, and its time."""
-    if context.index.nlevels > 1:
-        context = context.loc[context.index.droplevel(-1)[0]]
-    return context.to_numpy(), context.index[-1]

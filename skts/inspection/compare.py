@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -19,7 +20,7 @@ __all__ = ["ComparisonDisplay", "compare"]
 _STANDARDISED = "standardised mean squared error"
 
 
-def compare(candidates: Any, data: Any, cv: Any = None, scoring: Any = None) -> pd.DataFrame:
+def compare(candidates: Any, data: Any, cv: Any = None, scoring: Any = None, X: Any = None) -> pd.DataFrame:
     """Hold a model against the simple baselines for its job, on data that none of them has seen.
 
     Run it on a small part of the data before you invest in a large fit: if the model does not beat its baselines here,
@@ -39,6 +40,9 @@ def compare(candidates: Any, data: Any, cv: Any = None, scoring: Any = None) -> 
         For scikit-learn's kind as in ``cross_validate`` (higher is better). For forecasters ``scoring(y_true, y_pred)``
         of two arrays (n_timepoints, n_variates), lower is better; by default the mean squared error in units of each
         variate's variance before the held-out steps.
+    X : pandas.DataFrame, optional
+        For forecasters: exogenous data with a row for each row of y. Each candidate sees those beside its rows, and
+        those of the steps to forecast.
 
     Returns
     -------
@@ -63,7 +67,7 @@ def compare(candidates: Any, data: Any, cv: Any = None, scoring: Any = None) -> 
     """
     named, baselines = _with_baselines(candidates)
     forecasting = hasattr(next(iter(named.values())), "cutoff")
-    trials = _forecast_trials if forecasting else _sklearn_trials
+    trials = partial(_forecast_trials, X=X) if forecasting else _sklearn_trials
     rows = {name: pd.DataFrame(list(trials(model, data, cv, scoring))) for name, model in named.items()}
     table = pd.DataFrame({name: trial.mean() for name, trial in rows.items()}).T
     table.insert(1, "score_std", [trial["score"].std(ddof=0) for trial in rows.values()])
@@ -129,20 +133,21 @@ def _sklearn_trials(model: Any, data: Any, cv: Any, scoring: Any) -> Iterator[di
 # ---- forecasters ----------------------------------------------------------------------------------------------------
 
 
-def _forecast_trials(model: Any, data: Any, cv: Any, scoring: Any) -> Iterator[dict[str, float]]:
+def _forecast_trials(model: Any, data: Any, cv: Any, scoring: Any, X: Any) -> Iterator[dict[str, float]]:
     teaching, y = data if isinstance(data, tuple) else (None, data)
     y = y.to_frame() if isinstance(y, pd.Series) else pd.DataFrame(y)
     if scoring is not None and not callable(scoring):
         raise InputError("scoring(y_true, y_pred)", f"scoring={scoring!r}", "Pass a function of two arrays.")
     for past, future, steps in _folds(y, cv):
+        seen, ahead = (None, None) if X is None else (X.loc[past.index], _between(X, past, future))
 
-        def fit(past: pd.DataFrame = past, steps: np.ndarray = steps) -> Any:
+        def fit(past: pd.DataFrame = past, seen: Any = seen, steps: np.ndarray = steps) -> Any:
             forecaster = model.clone()
             if teaching is not None:
                 forecaster.pretrain(teaching, fh=steps)
-            return forecaster.fit(past, fh=steps)
+            return forecaster.fit(past, X=seen, fh=steps)
 
-        forecast, cost = _measured(fit, lambda fitted: fitted.predict())
+        forecast, cost = _measured(fit, lambda fitted, X=ahead: fitted.predict(X=X))
         # By position, not by label: the steps are the same, and an index with holes has no labels for them.
         score = scoring or _standardised_error(past if teaching is None else teaching)
         yield {"score": float(score(future.to_numpy(), np.asarray(forecast).reshape(future.shape))), **cost}
@@ -165,6 +170,12 @@ def _folds(y: pd.DataFrame, cv: Any) -> Iterator[tuple[pd.DataFrame, pd.DataFram
     if by_series is not None:
         last = (by_series.cumcount(ascending=False) < held_out).to_numpy()
     yield y[~last], y[last], np.arange(1, held_out + 1)
+
+
+def _between(X: pd.DataFrame, past: pd.DataFrame, future: pd.DataFrame) -> pd.DataFrame:
+    """The rows after those seen, up to the last one that is forecast."""
+    times, last = X.index.get_level_values(-1), future.index.get_level_values(-1).max()
+    return X[~X.index.isin(past.index) & (times > past.index.get_level_values(-1).min()) & (times <= last)]
 
 
 def _standardised_error(past: pd.DataFrame) -> Callable[[np.ndarray, np.ndarray], float]:

@@ -58,11 +58,12 @@ class InfluenceDisplay:
     def from_estimator(
         cls,
         estimator: Any,
-        contexts: Any,
+        contexts: Any = None,
         *,
         kind: str = "mamba",
         layer: int | None = None,
         cutoffs: Any = None,
+        X: Any = None,
         ax: Any = None,
     ) -> Self:
         """Draw the mean over windows.
@@ -71,14 +72,16 @@ class InfluenceDisplay:
         ----------
         estimator : forecaster
             Fitted, with ``attention_map`` and ``influence``, such as FMambaForecaster.
-        contexts : array of shape (n_windows, n_timepoints, n_variates)
-            Raw windows.
+        contexts : array of shape (n_windows, n_timepoints, n_variates), optional
+            Raw windows; by default the ends of the series that the forecaster has seen.
         kind : {"mamba", "attention"}, default="mamba"
             The influence matrix of the state space, or the weights of the attention.
         layer : int, optional
             Which of the layers, from 0 on; the mean over all by default.
         cutoffs : sequence of n_windows times, optional
             The time of each window's last row.
+        X : array of shape (n_windows, n_timepoints, n_columns), optional
+            Rows beside each window, where fit was given X.
         ax : matplotlib Axes, optional
             Where to draw.
 
@@ -95,7 +98,7 @@ class InfluenceDisplay:
         if kind not in _KINDS:
             raise InputError(f"a kind out of {list(_KINDS)}", f"{kind!r}", "Choose one of them.")
         method, label = _KINDS[kind]
-        layers = getattr(estimator, method)(contexts, cutoffs=cutoffs).mean(0)
+        layers = getattr(estimator, method)(contexts, cutoffs=cutoffs, X=X).mean(0)
         if layer is not None and not 0 <= layer < len(layers):
             raise InputError(f"a layer from 0 to {len(layers) - 1}", f"{layer}", "Pass None for their mean.")
         matrix = layers.mean(0) if layer is None else layers[layer]

@@ -8,7 +8,7 @@ from sktime.forecasting.base import ForecastingHorizon
 
 from skts.errors import InputError, InSampleError
 
-__all__ = ["checked_cutoffs", "checked_horizon", "steps_after"]
+__all__ = ["checked_cutoffs", "checked_horizon", "steps_after", "times_after"]
 
 _EXPECTED = "a forecasting horizon: steps 1, 2, ... ahead, or times after the end of the series"
 
@@ -66,6 +66,11 @@ def steps_after(fh: ForecastingHorizon, cutoff: pd.Index, series: Any = ()) -> n
         got = f"{list(fh.to_absolute_index(cutoff)[:3])} for {name}, which ends at {cutoff[0]}"
         raise InSampleError(_EXPECTED, got, "Ask for later times: in-sample forecasts are not made.")
     return steps
+
+
+def times_after(cutoff: pd.Index, steps: np.ndarray) -> pd.Index:
+    """The times so many steps after a cutoff."""
+    return ForecastingHorizon(steps, is_relative=True).to_absolute_index(cutoff)
 
 
 def checked_cutoffs(cutoffs: Any, n_windows: int) -> pd.Index:

@@ -37,8 +37,8 @@ class WindowQuantiles:
         ----------
         fh : int, sequence of int or ForecastingHorizon, optional
             As in ``predict``.
-        X : ignored
-            Exogenous data are not used.
+        X : same kind as in fit, optional
+            As in ``predict``.
         alpha : float or list of float, default=[0.05, 0.95]
             Levels between 0 and 1.
 
@@ -64,8 +64,8 @@ class WindowQuantiles:
         ----------
         fh : int, sequence of int or ForecastingHorizon, optional
             As in ``predict``.
-        X : ignored
-            Exogenous data are not used.
+        X : same kind as in fit, optional
+            As in ``predict``.
         coverage : float or list of float, default=0.9
             How often the interval holds the truth, between 0 and 1.
 
@@ -95,8 +95,8 @@ class WindowQuantiles:
             As in ``predict_windows``.
         alpha : float or sequence of A floats, default=(0.05, 0.5, 0.95)
             Levels between 0 and 1.
-        X : ignored
-            Exogenous data are not used.
+        X : array of shape (n_windows, n_timepoints + horizon, n_columns), optional
+            As in ``predict_windows``.
         cutoffs : sequence of n_windows times, optional
             As in ``predict_windows``.
 
@@ -112,7 +112,7 @@ class WindowQuantiles:
         """
         levels = checked_levels(alpha, "alpha")
         forecasts = self.predict_windows(contexts, X=X, cutoffs=cutoffs)
-        windows = self._checked_windows(contexts)
+        windows = self._checked_windows(contexts, X)
         undated = np.asarray(self._times_of(windows, cutoffs).isna())
         quantiles = np.repeat(forecasts[..., None], len(levels), axis=-1)
         for some, dated in ((~undated, True), (undated, False)):
@@ -128,7 +128,7 @@ class WindowQuantiles:
 
     def _predict_quantiles(self, fh: ForecastingHorizon, X: Any, alpha: list[float]) -> pd.DataFrame:
         columns = self._get_columns(method="predict_quantiles", alpha=alpha)
-        ahead = self._ahead(fh)
+        ahead = self._ahead(fh, X)
         n_steps = max(int(steps.max()) for steps, _, _ in ahead.values())
         offsets = self._quantile_offsets(self._contexts(), alpha, n_steps, True)
         parts = {}

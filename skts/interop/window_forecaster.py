@@ -105,8 +105,8 @@ class WindowForecaster(SklearnSide, BaseForecaster):
         ----------
         y : pandas Series or DataFrame, numpy array, or any sktime panel or hierarchical container
             Time x variates. A panel is learned as a whole: one model for all of its series.
-        X : ignored
-            Exogenous data are not used.
+        X : same kind as y, optional
+            Exogenous data that are known ahead, such as prices or holidays: a row for each row of y.
         fh : int, sequence of int or ForecastingHorizon, optional
             Steps to forecast, any of them 1 or later, contiguous or not. May be given in ``predict`` instead.
 
@@ -131,8 +131,8 @@ class WindowForecaster(SklearnSide, BaseForecaster):
         ----------
         fh : int, sequence of int or ForecastingHorizon, optional
             Steps 1 or later, or times after the end of every series; those of ``fit`` by default.
-        X : ignored
-            Exogenous data are not used.
+        X : same kind as in fit, optional
+            A row for each of these steps, and those between them; needed where fit was given X.
 
         Returns
         -------
@@ -157,8 +157,8 @@ class WindowForecaster(SklearnSide, BaseForecaster):
         ----------
         y : panel or hierarchical container
             Series to learn from.
-        X : ignored
-            Exogenous data are not used.
+        X : same kind as y, optional
+            Exogenous data: a row for each row of y.
         fh : int, sequence of int or ForecastingHorizon, optional
             Its largest step is how many steps the model forecasts at once.
 
@@ -183,8 +183,8 @@ class WindowForecaster(SklearnSide, BaseForecaster):
         ----------
         y : same kind as in fit
             Rows after those seen so far, with the columns of fit.
-        X : ignored
-            Exogenous data are not used.
+        X : same kind as in fit, optional
+            A row for each row of y; needed where fit was given X.
         update_params : bool, default=True
             Without effect: the model stays as it was fitted, only its context moves on. Refit to learn anew.
 
@@ -212,8 +212,8 @@ class WindowForecaster(SklearnSide, BaseForecaster):
         ----------
         contexts : array of shape (n_windows, n_timepoints, n_variates)
             At least ``context_length_`` time points each; the last ones count.
-        X : ignored
-            Exogenous data are not used.
+        X : array of shape (n_windows, n_timepoints + horizon, n_columns), optional
+            Rows beside each window and the steps after it; needed where fit was given X.
         cutoffs : sequence of n_windows times, optional
             The time of each window's last row, of the kind of the index in fit, for models that know a daily or other
             cycle. Without them such a model knows the time of its own series' end alone.
@@ -229,12 +229,13 @@ class WindowForecaster(SklearnSide, BaseForecaster):
             If the windows are too short, not finite or have another number of variates, or the cutoffs do not fit them.
         """
         self.check_is_fitted()
-        windows = self._checked_windows(contexts)
+        windows = self._checked_windows(contexts, X)
         if not self._uses_times:
             return self._forecast(windows)
         return self._forecast(windows, cutoffs=self._times_of(windows, cutoffs))
 
-    def _checked_windows(self, contexts: Any) -> np.ndarray:
+    def _checked_windows(self, contexts: Any, X: Any = None) -> np.ndarray:
+        """What the model is given; X is for subclasses that take exogenous data."""
         return check_windows(contexts, self.context_length_, self.n_variates_, self._takes_missing)
 
     def _times_of(self, windows: np.ndarray, cutoffs: Any) -> pd.Index:
@@ -289,11 +290,11 @@ class WindowForecaster(SklearnSide, BaseForecaster):
     def _predict(self, fh: ForecastingHorizon, X: Any) -> pd.DataFrame:
         parts = {
             key: pd.DataFrame(forecast, index=index, columns=self.context_.columns)
-            for key, (_, index, forecast) in self._ahead(fh).items()
+            for key, (_, index, forecast) in self._ahead(fh, X).items()
         }
         return joined(parts, self.context_.index.names)
 
-    def _ahead(self, fh: ForecastingHorizon) -> dict[Any, tuple[np.ndarray, pd.Index, np.ndarray]]:
+    def _ahead(self, fh: ForecastingHorizon, X: Any = None) -> dict[Any, tuple[np.ndarray, pd.Index, np.ndarray]]:
         """Of each series the steps that are asked for, their times, and forecasts (n_steps, n_variates)."""
         frames = instances(self.context_)
         cutoffs = {key: end_of(frame, self.cutoff) for key, frame in frames.items()}
@@ -339,11 +340,16 @@ class WindowForecaster(SklearnSide, BaseForecaster):
 
     def _continued(self, before: pd.DataFrame, y: pd.DataFrame) -> pd.DataFrame:
         """Earlier rows of all series with newer ones behind them."""
-        timeless, end = str(self._y_mtype_last_seen).startswith("np"), self._cutoff_before_update
+        timeless, end = self._timeless, self._cutoff_before_update
         seen, new = instances(before), instances(y[before.columns])
         for key, frame in new.items():
             seen[key] = continued(seen[key], frame, key, end, timeless) if key in seen else frame
         return joined(seen, before.index.names)
+
+    @property
+    def _timeless(self) -> bool:
+        """Whether the rows come as arrays: newer ones follow those seen."""
+        return str(self._y_mtype_last_seen).startswith(("np", "numpy"))
 
     def _update_y_X(self, y: Any, X: Any = None, enforce_index_type: Any = None) -> None:
         # sktime moves the cutoff to the end of the new rows first; they may be fewer series, or older, than those seen.
@@ -364,6 +370,9 @@ class WindowForecaster(SklearnSide, BaseForecaster):
             got = f"data of type {type(y).__name__}, of which sktime says: {str(error).rstrip('.')}"
             hint = "Pass a DataFrame of time x variates, or see sktime.datatypes.MTYPE_REGISTER."
             raise InputTypeError("a container of time series that sktime knows", got, hint) from error
+        except ValueError as error:
+            got = f"data of which sktime says: {str(error).rstrip('.')}"
+            raise InputError("X with a row for each row of y", got, "Extend X, or cut y.") from error
 
     # ---- persistence: sktime's own books, in plain values -------------------------------------------------------
 
