@@ -74,19 +74,15 @@ class ForecasterFitting(TorchEstimatorMixin):
         return (loss * answered).sum((1, 2)) / answered.sum((1, 2)).clamp_min(1)
 
     def _train(self, run: FitRun, module: nn.Module, batches: DatedWindows) -> None:
-        pretrained = getattr(self, "pretrained_", None)
+        assert isinstance(module, FMambaNet)
         self._guard = self._guard_undated = Guard.network_alone(self.n_variates_)
         self._residuals = self._residuals_undated = np.empty((0, self.horizon_, self.n_variates_), np.float32)
         self._clock = None
         train, valid = batches.split(self.validation_fraction, torch.Generator().manual_seed(run.settings.seed))
-        self._probes = train if valid is None else valid
-        if pretrained is not None and valid is None:
-            # Nothing to hold a fine-tuned network against: the pretrained one stands.
-            run.stopped_by = "pretrained"
-            guard = _fitting(pretrained["guard"], self.n_variates_)
-            if guard is not None:
-                self._guard = self._guard_undated = guard
-                self._residuals = self._residuals_undated = pretrained["residuals"]
+        held_out = train if valid is None else valid  # errors of the training part are too small, but all there are
+        self._probes = held_out
+        if valid is None and hasattr(self, "pretrained_"):
+            self._stay_pretrained(run)
             return
         if valid is None and self.validation_fraction > 0:
             warnings.warn(
@@ -95,34 +91,44 @@ class ForecasterFitting(TorchEstimatorMixin):
                 UserWarning,
                 stacklevel=2,
             )
-        assert isinstance(module, FMambaNet)
-        fresh = pretrained is None and "_start_from" not in self.__dict__
+        fresh = not hasattr(self, "pretrained_") and "_start_from" not in self.__dict__
         as_judged = self._fitted_clock(module, train)
         self._clock = as_judged if valid is None else self._fitted_clock(module, batches)
         forms, skip = self._closed_forms(run, module, train, valid, fresh)
-        per_epoch = self._windows_per_epoch
-        judged = None if valid is None else told(valid).sampled(per_epoch)
-        drawn = told(train).sampled(per_epoch, run.settings.seed)
-        rate = run.settings.lr * (_FROM_NOTHING if fresh and self._from_nothing else 1)
-        how: dict[str, Any] = {"valid": judged, "lr": rate}
-        scans = [layer for layer in module.layers if layer.gate is not None] if fresh and self._from_nothing else []
-        if scans and self.attention is not None:
-            # Attention first; the scan, which knows no order of the variates to go by, stays only if it helps.
-            for layer in scans:
-                layer.closed = True
-            run.train(module, drawn, self._loss, stage="attention", **how)
-            for layer in scans:
-                layer.closed = False
-            run.train(module, drawn, self._loss, stage="scan", keep_start=True, **how)
-        else:
-            run.train(module, drawn, self._loss, keep_start=pretrained is not None, **how)
-        held_out = train if valid is None else valid  # errors of the training part are too small, but all there are
+        self._train_network(run, module, train, valid, fresh)
         self._guard, self._residuals = self._weighed(run, module, forms, held_out)
         if as_judged is not None:
             timeless = held_out.told_by(as_judged)
             self._guard_undated, self._residuals_undated = self._weighed(run, module, forms, timeless)
         if forms is not None and module.skip is not None and fresh:
             module.skip.set(forms.final[skip])
+
+    def _stay_pretrained(self, run: FitRun) -> None:
+        """There is nothing to hold a fine-tuned network against: the pretrained one stands."""
+        run.stopped_by = "pretrained"
+        guard = _fitting(self.pretrained_["guard"], self.n_variates_)
+        if guard is not None:
+            self._guard = self._guard_undated = guard
+            self._residuals = self._residuals_undated = self.pretrained_["residuals"]
+
+    def _train_network(
+        self, run: FitRun, module: FMambaNet, train: DatedWindows, valid: DatedWindows | None, fresh: bool
+    ) -> None:
+        per_epoch = self._windows_per_epoch
+        drawn = told(train).sampled(per_epoch, run.settings.seed)
+        rate = run.settings.lr * (_FROM_NOTHING if fresh and self._from_nothing else 1)
+        how: dict[str, Any] = {"valid": None if valid is None else told(valid).sampled(per_epoch), "lr": rate}
+        scans = [layer for layer in module.layers if layer.gate is not None] if fresh and self._from_nothing else []
+        if not scans or self.attention is None:
+            run.train(module, drawn, self._loss, keep_start=hasattr(self, "pretrained_"), **how)
+            return
+        # Attention first; the scan, which knows no order of the variates to go by, stays only if it helps.
+        for layer in scans:
+            layer.closed = True
+        run.train(module, drawn, self._loss, stage="attention", **how)
+        for layer in scans:
+            layer.closed = False
+        run.train(module, drawn, self._loss, stage="scan", keep_start=True, **how)
 
     @property
     def _windows_per_epoch(self) -> int:
