@@ -67,7 +67,6 @@ class TakesExogenous:
         self.effects_, self.exogenous_ = {}, pd.DataFrame()
         if X is not None:
             check_params(self)
-            check_series(X, min_rows=1, name="X")
             beside = _beside(y, X)
             series = [frame.to_numpy(np.float64) for frame in instances(y).values()]
             rows = [frame.to_numpy(np.float64) for frame in beside.values()]

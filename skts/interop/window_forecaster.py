@@ -364,6 +364,8 @@ class WindowForecaster(SklearnSide, BaseForecaster):
             raise InputError("a forecasting horizon of the kind of the index", got, "Pass steps 1, 2, ...") from error
 
     def _check_X_y(self, X: Any = None, y: Any = None, **kwargs: Any) -> Any:
+        if X is not None:
+            check_series(X, min_rows=1, name="X")
         try:
             return super()._check_X_y(X=X, y=y, **kwargs)
         except TypeError as error:
@@ -371,8 +373,9 @@ class WindowForecaster(SklearnSide, BaseForecaster):
             hint = "Pass a DataFrame of time x variates, or see sktime.datatypes.MTYPE_REGISTER."
             raise InputTypeError("a container of time series that sktime knows", got, hint) from error
         except ValueError as error:
-            got = f"data of which sktime says: {str(error).rstrip('.')}"
-            raise InputError("X with a row for each row of y", got, "Extend X, or cut y.") from error
+            missing = y.index.difference(X.index) if hasattr(X, "index") and hasattr(y, "index") else []
+            said = f"none for {len(missing)} of them, the first at {missing[0]}" if len(missing) else str(error)
+            raise InputError("X with a row for each row of y", said.rstrip("."), "Extend X, or cut y.") from error
 
     # ---- persistence: sktime's own books, in plain values -------------------------------------------------------
 
