@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from skts import load, save
-from skts.errors import InputError
+from skts.errors import InputError, ParameterError
 from skts.fmamba.missing import filled
 from skts.fmamba.module import FMambaNet, _moments
 from tests.fmamba.test_estimator import SMALL, forecaster, panel, waves
@@ -143,3 +143,12 @@ def test_the_network_takes_mean_and_spread_of_known_values_alone():
     mean, scale = _moments(wild.transpose(1, 2), known)
     torch.testing.assert_close(mean[:, 1, 0], X[:, [0, 1, 3, 4, 5], 1].mean(1))
     torch.testing.assert_close(scale[:, 1, 0] ** 2, X[:, [0, 1, 3, 4, 5], 1].var(1, correction=0) + 1e-5)
+
+
+def test_a_warm_start_from_data_without_holes_is_refused_and_keeps_the_old_fit():
+    y = sensors(300)
+    model = forecaster(warm_start=True).fit(y, fh=[1, 2])
+    before = model.predict()
+    with pytest.raises(ParameterError, match="missing"):
+        model.fit(holed(y, 0.1), fh=[1, 2])
+    pd.testing.assert_frame_equal(model.predict(), before)
