@@ -30,18 +30,24 @@ def fhn(seed: int) -> np.ndarray:
     return make_fitzhugh_nagumo(6, 8001, 1.0, random_state=seed)
 
 
+FHN_SETTINGS: dict[str, dict[str, Any]] = {
+    "defaults": {"n_components": 2},
+    "polynomial": {"stepper": "polynomial", "module_kwargs": {"fields": 2}},
+}
+
+
 @cache
-def fhn_model(seed: int, n_times: int) -> tuple[FlowMapSimulator, float]:
-    """Fitted to the first samples of five trajectories, one of which decides; and CPU seconds."""
-    model = FlowMapSimulator(dt=1.0, n_components=2, validation_fraction=0.2, random_state=0)
+def fhn_model(seed: int, n_times: int, kind: str) -> tuple[FlowMapSimulator, float]:
+    """Fitted to the first samples of five trajectories; and CPU seconds."""
+    model = FlowMapSimulator(dt=1.0, validation_fraction=0.2, random_state=0, **FHN_SETTINGS[kind])
     start = time.process_time()
     model.fit(fhn(seed)[:5, :n_times])
     return model, time.process_time() - start
 
 
-def fhn_row(seed: int, n_times: int) -> Row:
+def fhn_row(seed: int, n_times: int, kind: str) -> Row:
     """The sixth trajectory over 8000 time units."""
-    model, seconds = fhn_model(seed, n_times)
+    model, seconds = fhn_model(seed, n_times, kind)
     true = fhn(seed)[5]
     found, info = model.simulate(true[0], n_steps=8000, return_info=True)
     u, v = mean_normalised_absolute_difference(true[None], found, fields=2)
@@ -85,27 +91,33 @@ def fhn_solver_row(step: float) -> Row:
 
 
 def fhn_speed(n: int, horizon: float) -> Any:
-    """Solver at three steps and the surrogate, from states along the held-out trajectory."""
-    model, _ = fhn_model(0, 451)
+    """The solver at several steps and the surrogate, from states along the held-out trajectory."""
+    model, _ = fhn_model(0, 451, "polynomial")
     starts = fhn(0)[5, np.linspace(0, 7000, n).astype(int)]
-    solvers = {f"solver, step {s:g}": fitzhugh_nagumo_solver(s) for s in (0.1, 0.25, 0.5)}
+    solvers = {f"solver, step {1 / k:.3g}": fitzhugh_nagumo_solver(1 / k) for k in (10, 8, 5, 4, 3, 2)}
     return model.speedup(solvers, starts, horizon)
 
 
-def online_row() -> Row:
+def online_row(kind: str, told: bool) -> Row:
     """A model of one slow rate goes on to learn from trajectories of another one; 1000 time units of each."""
-    old = make_fitzhugh_nagumo(6, 1451, 1.0, random_state=0)
-    new = make_fitzhugh_nagumo(6, 1451, 1.0, epsilon=0.0065, random_state=1)
-    model = FlowMapSimulator(dt=1.0, n_components=2, validation_fraction=0.2, random_state=0).fit(old[:5, :451])
+    rates = (0.006, 0.0065)
+    old, new = (make_fitzhugh_nagumo(6, 1451, 1.0, epsilon=e, random_state=k) for k, e in enumerate(rates))
+    model = FlowMapSimulator(dt=1.0, validation_fraction=0.2, random_state=0, **FHN_SETTINGS[kind])
+
+    def params(rate: float, n: int) -> np.ndarray | None:
+        return np.full((n, 1), rate) if told else None
 
     def errors() -> list[float]:
-        found = [model.simulate(X[5:, 451], n_steps=999) for X in (old, new)]
-        pairs = zip((old, new), found, strict=True)
+        pairs = [
+            (X, model.simulate(X[5:, 451], n_steps=999, params=params(e, 1)))
+            for X, e in zip((old, new), rates, strict=True)
+        ]
         return [float(mean_normalised_absolute_difference(X[5:, 451:], f, fields=2).mean()) for X, f in pairs]
 
+    model.fit(old[:5, :451], params=params(rates[0], 5))
     before = errors()
     start = time.process_time()
-    model.partial_fit(new[:5, :451])
+    model.partial_fit(new[:5, :451], params=params(rates[1], 5))
     seconds, after = time.process_time() - start, errors()
     return {
         "old before": before[0],
@@ -247,11 +259,20 @@ GROUPS: dict[str, dict[str, Callable[[], Any]]] = {
         "defaults": pendulum_row,
         "sines and cosines": partial(pendulum_row, coordinates=CIRCLES),
     },
-    "online": {"rate 0.006, then 0.0065": online_row},
+    "online": {
+        f"{kind}, rate {'told' if told else 'not told'}": partial(online_row, kind, told)
+        for kind in FHN_SETTINGS
+        for told in (True, False)
+    },
     "fhn": {
         **{f"solver, step {s:g}": partial(fhn_solver_row, s) for s in (0.25, 0.5)},
         **{f"exact DMD, seed {s}": partial(fhn_peer, s, exact_dmd) for s in (0,)},
-        **{f"5 x {n}, seed {s}": partial(fhn_row, s, n) for n in (451, 5000) for s in range(3)},
+        **{
+            f"{kind}, 5 x {n}, seed {s}": partial(fhn_row, s, n, kind)
+            for kind in FHN_SETTINGS
+            for n in (451, 5000)
+            for s in range(3)
+        },
     },
     "fhn speed": {
         "1 trajectory, 8000 time units": partial(fhn_speed, 1, 8000.0),

@@ -20,10 +20,11 @@ __all__ = [
     "steps_for",
 ]
 
-STEPPERS = ("resmlp", "fno1d", "opinf")
+STEPPERS = ("resmlp", "polynomial", "fno1d", "opinf")
 
 _LEAST_MOVE, _MOST_MOVE = 0.05, 0.8  # how far a state moves in a step of "pow2", in spreads of the data
 _MOST_STEPPERS = 5
+_MOST_POLYNOMIALS = 8  # they cost next to nothing, and whether a long one holds is seen at once
 _FIELD = 16  # features from which on "auto" tries them as a periodic field
 _FEW = 4  # features that need no other coordinates
 
@@ -42,7 +43,7 @@ def coordinates_for(coordinates: Any, kind: Any, n_features: int) -> Any:
     kinds = {named(k) for k in (kind.values() if isinstance(kind, dict) else [kind])}
     if "fno1d" in kinds or n_features <= _FEW:
         return "identity"
-    return "pca" if kinds == {"opinf"} else "autoencoder"
+    return {"opinf": "pca", "polynomial": "manifold"}.get(kinds.pop() if len(kinds) == 1 else "", "autoencoder")
 
 
 def named(kind: Any) -> str:
@@ -56,7 +57,7 @@ def one_or_all(steppers: dict[str, Any]) -> Any:
     return kinds[0] if all(kind is kinds[0] or kind == kinds[0] for kind in kinds) else dict(steppers)
 
 
-def n_components_for(n_components: Any, coordinates: Any, rows: np.ndarray) -> int:
+def n_components_for(n_components: Any, coordinates: Any, rows: np.ndarray, n_fields: int) -> int:
     """How many coordinates; those of the user's own are counted on a clone that is fitted to some rows."""
     d = rows.shape[1]
     if isinstance(coordinates, str) and coordinates == "identity":
@@ -68,7 +69,7 @@ def n_components_for(n_components: Any, coordinates: Any, rows: np.ndarray) -> i
         if n_components > d:
             raise ParameterError(f"n_components of at most {d} features", f"{n_components}", "Lower it.")
         return int(n_components)
-    spread = rows.std(0)
+    spread = rows.reshape(len(rows), n_fields, -1).std((0, 2)).repeat(d // n_fields)
     return enough_components((rows - rows.mean(0)) / np.where(spread > 0, spread, 1))
 
 
@@ -83,8 +84,9 @@ def steps_for(step_sizes: Any, kind: Any, pieces: list[np.ndarray], n_forward: i
         return {str(step): kind for step in steps}
     steps = log_spaced_steps(max(1, (longest - 1) // n_forward))
     moves = [_movement(pieces, step) for step in steps]
-    useful = [s for s, move in zip(steps, moves, strict=True) if _LEAST_MOVE <= move <= _MOST_MOVE]
-    chosen = useful[:_MOST_STEPPERS] or steps[: max(1, sum(move < _LEAST_MOVE for move in moves))][-1:]
+    most, n = (np.inf, _MOST_POLYNOMIALS) if kind == "polynomial" else (_MOST_MOVE, _MOST_STEPPERS)
+    useful = [s for s, move in zip(steps, moves, strict=True) if _LEAST_MOVE <= move <= most]
+    chosen = useful[:n] or steps[: max(1, sum(move < _LEAST_MOVE for move in moves))][-1:]
     return {str(step): kind for step in chosen}
 
 

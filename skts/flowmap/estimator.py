@@ -34,18 +34,23 @@ class FlowMapSimulator(
     ----------
     dt : float, default=1.0
         Time between samples.
-    coordinates : {"auto", "identity", "pca", "autoencoder"} or transformer, default="auto"
-        Latent coordinates; any scikit-learn transformer with ``inverse_transform`` is cloned and used. "auto" is
-        "identity" for ``stepper="fno1d"`` and up to four features, else "pca" for "opinf", else "autoencoder".
+    coordinates : {"auto", "identity", "pca", "manifold", "autoencoder"} or transformer, default="auto"
+        Latent coordinates; any scikit-learn transformer with ``inverse_transform`` is cloned and used. "manifold" are
+        principal components, and what they leave as a polynomial of them. "auto" is "identity" for
+        ``stepper="fno1d"`` and up to four features, else "pca" for "opinf", "manifold" for "polynomial", and
+        "autoencoder".
     n_components : int or "auto", default="auto"
         Latent coordinates; "auto" takes as many as leave 5 % of the variance in a linear projection.
-    stepper : {"resmlp", "fno1d", "opinf", "auto"}, subclass of Stepper, or dict, default="resmlp"
-        Flow maps: a polynomial with a residual network; a Fourier neural operator, for periodic fields on an even grid;
-        a quadratic differential equation by least squares, for clean data; "auto" trains all and keeps the best on
-        held-out trajectories. A dict gives each step size its own, among them solvers ``solver(x, dt, n)``.
+    stepper : {"resmlp", "polynomial", "fno1d", "opinf", "auto"}, subclass of Stepper, or dict, default="resmlp"
+        Flow maps: a polynomial with a residual network; the polynomial alone by least squares, its degree and the step
+        sizes by cross-validated rollouts, for clean data of a few coordinates, however few; a Fourier neural operator,
+        for periodic fields on an even grid; a quadratic differential equation by least squares, for clean data; "auto"
+        trains all and keeps the best on held-out trajectories. A dict gives each step size its own, among them solvers
+        ``solver(x, dt, n)``.
     step_sizes : "pow2" or sequence of int, default="pow2"
         Steps in samples; "pow2" are the powers of two in which a state moves by 5 to 80 percent of the data's spread,
         five at the most: shorter ones cost more than they add, longer ones of a chaotic system cannot be learned.
+        Polynomials are tried for longer ones as well.
     n_forward : int, default=5
         Steps of the training loss on the stepper's own output, for every tenth window; the others teach one step.
     noise_std : float, default=0.01
@@ -63,9 +68,11 @@ class FlowMapSimulator(
         ``solver(x, dt, n)`` for states (n_traj, d) gives (n_traj, n + 1, d); for "fallback".
     module_kwargs : dict or None, default=None
         Rare settings: hidden (widths, (200, 200, 200)), ridge (of "opinf", 1e-6), n_batches (of an epoch, 100),
-        joint_epochs (in which all parts are trained together at the end, 0), augment (``augment(windows, rng)`` gives
-        windows (n, m, d) that could have been seen as well), invariant (``invariant(states)``, a number that a
-        trajectory keeps; its drift is watched), n_replay (rows that ``partial_fit`` remembers, 5000).
+        joint_epochs (in which all parts are trained together at the end, 0), fields (equally long parts of a state, one
+        after another, each of which has one unit; without it, each feature has its own), augment
+        (``augment(windows, rng)`` gives windows (n, m, d) that could have been seen as well), invariant
+        (``invariant(states)``, a number that a trajectory keeps; its drift is watched), n_replay (rows that
+        ``partial_fit`` remembers, 5000).
     max_epochs : int, default=8
         Epochs of 100 batches for each step size at the most, twice as many for the autoencoder.
     batch_size : int, default=256
@@ -146,6 +153,9 @@ class FlowMapSimulator(
     Y. Liu, J. N. Kutz, S. L. Brunton: Hierarchical Deep Learning of Multiscale Differential Equation Time-Steppers,
     Philosophical Transactions of the Royal Society A 380, 2022, https://arxiv.org/abs/2008.09768.
 
+    R. Geelen, S. Wright, K. Willcox: Operator inference for non-intrusive model reduction with quadratic manifolds,
+    Computer Methods in Applied Mechanics and Engineering 403, 2023, https://arxiv.org/abs/2205.02304.
+
     Examples
     --------
     >>> import numpy as np
@@ -160,7 +170,7 @@ class FlowMapSimulator(
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "dt": [Interval(Real, 0, None, closed="neither")],
         "coordinates": [
-            StrOptions({"auto", "identity", "pca", "autoencoder"}),
+            StrOptions({"auto", "identity", "pca", "manifold", "autoencoder"}),
             HasMethods(["fit", "inverse_transform"]),
         ],
         "n_components": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
@@ -262,7 +272,8 @@ class FlowMapSimulator(
         Flow maps are trained on, half from the new trajectories and half from earlier ones that were kept; coordinates
         and step sizes stay. Of the update, its closed forms, and parts of the way to either, the one that is best for
         held-out new trajectories is kept, provided that the error of earlier ones rises by a tenth or 0.005 spreads. If
-        there is none, all stays as it was, with a warning; also after an interrupt.
+        there is none, all stays as it was, with a warning; also after an interrupt. Polynomials are chosen and fitted
+        anew, to all trajectories that are remembered.
 
         Parameters
         ----------

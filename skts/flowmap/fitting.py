@@ -10,7 +10,7 @@ from torch import nn
 
 from skts.base import TorchEstimatorMixin
 from skts.engine import ArrayBatches, FitRun
-from skts.errors import InputError
+from skts.errors import InputError, ParameterError
 from skts.flowmap.choices import (
     check_stepper,
     coordinates_for,
@@ -20,6 +20,7 @@ from skts.flowmap.choices import (
     one_or_all,
     steps_for,
 )
+from skts.flowmap.closed_forms import ClosedForms
 from skts.flowmap.coordinates import OwnCoordinates
 from skts.flowmap.judging import best_of
 from skts.flowmap.module import FlowMap
@@ -37,6 +38,7 @@ _RARE: dict[str, list[Any]] = {
     "n_batches": [Interval(Integral, 1, None, closed="left")],
     "joint_epochs": [Interval(Integral, 0, None, closed="left")],
     "n_replay": [Interval(Integral, 0, None, closed="left")],
+    "fields": [Interval(Integral, 1, None, closed="left")],
     "augment": [callable, None],
     "invariant": [callable, None],
 }
@@ -69,7 +71,7 @@ class SimulatorFitting(TorchEstimatorMixin):
         steppers = steps_for(self.step_sizes, kind, pieces, self.n_forward)
         return {
             "n_features": self.n_features_in_,
-            "n_components": n_components_for(self.n_components, coordinates, np.concatenate(pieces)),
+            "n_components": n_components_for(self.n_components, coordinates, np.concatenate(pieces), self._n_fields()),
             "n_context": self.n_context_,
             "coordinates": coordinates,
             "steppers": steppers,
@@ -80,6 +82,13 @@ class SimulatorFitting(TorchEstimatorMixin):
 
     def _rare(self, key: str, default: Any) -> Any:
         return check_options(self.module_kwargs, _RARE, "module_kwargs").get(key, default)
+
+    def _n_fields(self) -> int:
+        n_fields = self._rare("fields", self.n_features_in_)
+        if self.n_features_in_ % n_fields:
+            got = f"{n_fields} for {self.n_features_in_} features"
+            raise ParameterError("fields of equally many features", got, "Correct module_kwargs['fields'].")
+        return n_fields
 
     def _trajectories(self, X: Any, reset: bool) -> list[np.ndarray]:
         """A list of trajectories; two dimensions go through scikit-learn's checks, the others through ours."""
@@ -122,6 +131,7 @@ class SimulatorFitting(TorchEstimatorMixin):
             joint_epochs=self._rare("joint_epochs", 0),
             augment=self._rare("augment", None),
             invariant=self._rare("invariant", None),
+            n_fields=self._n_fields(),
         )
 
     def _train(self, run: FitRun, module: FlowMap, batches: ArrayBatches) -> None:
@@ -139,10 +149,12 @@ class SimulatorFitting(TorchEstimatorMixin):
         for number, config in enumerate(self._configs):
             model = module if not number else self._build(**config)
             name = f"{named(one_or_all(config['steppers']))}: " if len(self._configs) > 1 else ""
-            tried.append((model, config, Training(run, model, *split, self._recipe(), name)))
+            kind = ClosedForms if one_or_all(config["steppers"]) == "polynomial" else Training
+            tried.append((model, config, kind(run, model, *split, self._recipe(), name)))
             self._chosen = tried[0]  # what an interrupt leaves
             tried[-1][2].all_stages()
         self._chosen = best_of(tried, split[1] or split[0])
+        self._chosen[2].refit()
         self._keep(*split, ([], []), run.settings.seed)
 
     def _train_on(self, run: FitRun, module: FlowMap, split: tuple[Pieces, Pieces]) -> None:

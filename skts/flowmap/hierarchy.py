@@ -8,7 +8,7 @@ from torch import Tensor
 __all__ = ["compose", "hermite", "schedule"]
 
 # advance(level, z, at) -> the states one step of the level later; at are the times of z in samples
-Advance = Callable[[int, Tensor, Tensor], Tensor]
+Advance = Callable[[int, Tensor, list[int]], Tensor]
 
 
 def schedule(steps: Sequence[int], n: int) -> list[tuple[int, list[tuple[list[int], list[int]]]]]:
@@ -67,10 +67,11 @@ def compose(z0: Tensor, steps: Sequence[int], n: int, advance: Advance) -> tuple
     states[:, 0] = z0
     for step, rounds in levels:
         for start, stop in rounds:
+            if len(start) == 1:  # thousands of long steps one after another: every microsecond counts
+                states[:, place[stop[0]]] = advance(step, states[:, place[start[0]]], start)
+                continue
             here = states[:, [place[t] for t in start]]
-            at = torch.tensor(start, device=z0.device)
-            moved = advance(step, here.flatten(0, 1), at.repeat(len(z0)))
-            states[:, [place[t] for t in stop]] = moved.view_as(here)
+            states[:, [place[t] for t in stop]] = advance(step, here.flatten(0, 1), start).view_as(here)
     return torch.tensor(times), states
 
 
@@ -78,7 +79,18 @@ def hermite(times: Tensor, states: Tensor, wanted: Tensor) -> Tensor:  # (m,), (
     """Cubic Hermite interpolation with slopes by differences; at known times it is the state itself."""
     if len(times) == 1:
         return states.expand(-1, len(wanted), -1)
-    t = times.to(states.dtype)
+    t, wanted = times.to(states.dtype), wanted.to(states.dtype)
+    left = (torch.searchsorted(t, wanted, right=True) - 1).clamp(0, len(t) - 2)
+    known = torch.searchsorted(t, wanted).clamp_max(len(t) - 1)
+    between = t[known] != wanted
+    found = states.index_select(1, known)
+    if bool(between.any()):
+        found[:, between] = _cubic(t, states, wanted[between], left[between])
+    return found
+
+
+def _cubic(t: Tensor, states: Tensor, wanted: Tensor, left: Tensor) -> Tensor:
+    """Between the known times ``left`` and those after them."""
     secant = (states[:, 1:] - states[:, :-1]) / (t[1:] - t[:-1])[:, None]
     first, inner, last = secant[:, :1], secant[:, :0], secant[:, -1:]
     if len(t) > 2:
@@ -86,8 +98,6 @@ def hermite(times: Tensor, states: Tensor, wanted: Tensor) -> Tensor:  # (m,), (
         inner = (after * secant[:, :-1] + before * secant[:, 1:]) / (before + after)
         first, last = 2 * first - inner[:, :1], 2 * last - inner[:, -1:]  # of the parabola through three points
     slope = torch.cat([first, inner, last], 1)
-    wanted = wanted.to(states.dtype)
-    left = (torch.searchsorted(t, wanted, right=True) - 1).clamp(0, len(t) - 2)
     width = (t[left + 1] - t[left])[:, None]
     x = (wanted - t[left])[:, None] / width
     found = ((1 + 2 * x) * (1 - x) ** 2) * states[:, left]

@@ -14,6 +14,7 @@ __all__ = ["Judge", "best_of"]
 
 _WINDOWS = 48
 _HORIZON = 40  # of the longest steps
+_MOST_MULTIPLES = 200  # of a step, where it is judged by itself
 _FORESEEN = 0.5  # error at which a state is no longer foreseen; twice as far is judged
 
 
@@ -40,16 +41,17 @@ class Judge:
             self.unit = rows.std(0, correction=0).square().mean().sqrt().clamp_min(1e-12)
 
     @torch.no_grad()
-    def curve(self, module: FlowMap, steps: Sequence[int]) -> Tensor:  # -> (horizon + 1,)
-        """Mean over the windows of the normalised error after each time, clipped at 1."""
-        simulation = Simulation(module.eval(), steps, "clip", None)
-        found, _ = simulation.run(self.states[:, 0], torch.arange(self.horizon + 1), self.summed)
-        gap = (found - self.states).square().mean(-1).sqrt() / self.unit
+    def curve(self, module: FlowMap, steps: Sequence[int], every: int | None = None) -> Tensor:  # -> (horizon + 1,)
+        """Mean over the windows of the normalised error after each time, or a few hundred multiples, clipped at 1."""
+        last = self.horizon if every is None else min(self.horizon, _MOST_MULTIPLES * every)
+        simulation, wanted = Simulation(module.eval(), steps, "clip", None), torch.arange(0, last + 1, every or 1)
+        found, _ = simulation.run(self.states[:, 0], wanted, self.summed)
+        gap = (found - self.states[:, wanted]).square().mean(-1).sqrt() / self.unit
         return torch.nan_to_num(gap, 1.0).clamp_max(1.0).mean(0)
 
-    def error(self, module: FlowMap, steps: Sequence[int]) -> float:
+    def error(self, module: FlowMap, steps: Sequence[int], every: int | None = None) -> float:
         """Mean of the curve."""
-        return float(self.curve(module, steps).mean())
+        return float(self.curve(module, steps, every).mean())
 
     def shorten(self, module: FlowMap, sets: Sequence[Sequence[int]]) -> None:
         """Judge no further than twice the time at which the best of these sets no longer foresees anything."""

@@ -9,10 +9,12 @@ r"""The model: coordinates, and one flow map for each step size.
 import torch
 from torch import Tensor, nn
 
-from skts.flowmap.coordinates import Autoencoder, Coordinates, LinearCoordinates, OwnCoordinates
+from skts.flowmap.coordinates import Autoencoder, Coordinates, LinearCoordinates, Manifold, OwnCoordinates
+from skts.flowmap.polynomial_map import PolynomialMap
 from skts.flowmap.quadratic import QuadraticODE
+from skts.flowmap.resmlp import ResMLP
 from skts.flowmap.solving import solved
-from skts.flowmap.steppers import FNO1d, ResMLP, Stepper
+from skts.flowmap.steppers import FNO1d, Stepper
 
 __all__ = ["FlowMap"]
 
@@ -24,10 +26,11 @@ class FlowMap(nn.Module):
     ----------
     n_features, n_components, n_context : int
         d, z and c.
-    coordinates : {"identity", "pca", "autoencoder"} or transformer
+    coordinates : {"identity", "pca", "manifold", "autoencoder"} or transformer
         Kind of coordinates.
     steppers : dict of str to str, class or callable
-        Step size to "resmlp", "fno1d", "opinf", a subclass of :class:`Stepper`, or a solver of the user's own.
+        Step size to "resmlp", "polynomial", "fno1d", "opinf", a subclass of :class:`Stepper`, or a solver of the user's
+        own.
     n_members : int
         M, flow maps for each step size; their mean is the model.
     dt : float
@@ -70,8 +73,8 @@ class FlowMap(nn.Module):
         key = str(size)
         if key in self.solvers:
             return solved(self.solvers[key], self.coordinates, self.coordinates.decode(z), self.dt, size)
-        if member is not None:
-            return self.members[member][key](z, c)
+        if member is not None or len(self.members) == 1:
+            return self.members[member or 0][key](z, c)
         return sum(steppers[key](z, c) for steppers in self.members) / len(self.members)
 
     def distance(self, z: Tensor) -> Tensor:  # (..., z) -> (...)
@@ -110,7 +113,7 @@ def _coordinates(kind: object, d: int, z: int, hidden: tuple[int, ...]) -> Coord
     if kind == "autoencoder":
         return Autoencoder(d, z, hidden)
     if isinstance(kind, str):
-        return LinearCoordinates(d, z) if kind == "pca" else Coordinates(d)
+        return {"pca": LinearCoordinates, "manifold": Manifold}[kind](d, z) if kind != "identity" else Coordinates(d)
     return OwnCoordinates(d, kind)
 
 
@@ -119,4 +122,6 @@ def _stepper(kind: object, step: int, z: int, c: int, dt: float, hidden: tuple[i
         return kind(step, z, c)
     if kind == "opinf":
         return QuadraticODE(step, z, c, dt)
+    if kind == "polynomial":
+        return PolynomialMap(step, z, c)
     return FNO1d(step, z, c) if kind == "fno1d" else ResMLP(step, z, c, hidden)

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from skts.engine import FitRun
+from skts.flowmap.closed_forms import ClosedForms
 from skts.flowmap.judging import Judge
 from skts.flowmap.module import FlowMap
+from skts.flowmap.polynomial_map import PolynomialMap
 from skts.flowmap.training import Pieces, Recipe, Training
 
 __all__ = ["as_arrays", "as_pieces", "kept_pieces", "mixed", "update"]
@@ -89,6 +91,9 @@ def _trained(
     steps: list[int],
 ) -> list[Weights]:
     """Weights with closed forms for both kinds of trajectories, and after training."""
+    if all(type(stepper) is PolynomialMap for stepper in module.members[0].values()):
+        ClosedForms(run, module, [*old[0], *new[0]], [*old[1], *new[1]], recipe).learn_on(steps)
+        return [copy.deepcopy(module.state_dict())]
     slower = {"lr": run.settings.lr / _SLOWER, "keep_start": True}
     training = Training(run, module, mixed(old[0], new[0]), mixed(old[1], new[1]), recipe, "update ", **slower)
     training.learn_range()

@@ -2,6 +2,7 @@ r"""Polynomials of a state and their coefficients by regularised least squares: 
 
 import functools
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -10,7 +11,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-__all__ = ["ChebyshevProducts", "Monomials", "NormalEquations", "best_degree", "degree_for", "least_squares"]
+__all__ = [
+    "BoxedProducts",
+    "ChebyshevProducts",
+    "Monomials",
+    "NormalEquations",
+    "best_number",
+    "degree_for",
+    "least_squares",
+]
+
+_AFAR = 1e30
+_BEYOND = 1.1  # how far outside of its training range a variable may enter a polynomial, which knows no bounds
 
 
 class Monomials(nn.Module):
@@ -61,34 +73,87 @@ class ChebyshevProducts(nn.Module):
 
     def __init__(self, n_variables: int, degree: int) -> None:
         super().__init__()
-        self.degree, self.depth = degree, min(n_variables, degree)
+        depth = min(n_variables, degree)
         # A product of m factors is one of m - 1 times a factor of a variable that comes later.
-        level = [(-1, 0)]  # last variable, degree
-        degrees = [0]
-        for m in range(1, self.depth + 1):
-            steps = [
-                (number, k * n_variables + i, (i, done + k))
-                for number, (last, done) in enumerate(level)
-                for i in range(last + 1, n_variables)
-                for k in range(1, degree - done + 1)
+        level: list[list[tuple[int, int]]] = [[]]  # (variable, k) of each factor
+        products = list(level)
+        for _ in range(depth):
+            level = [
+                [*factors, (i, k)]
+                for factors in level
+                for i in range(factors[-1][0] + 1 if factors else 0, n_variables)
+                for k in range(1, degree - sum(k for _, k in factors) + 1)
             ]
-            level = [found for *_, found in steps]
-            degrees += [done for _, done in level]
-            self.register_buffer(f"parent{m}", torch.tensor([p for p, *_ in steps]), persistent=False)
-            self.register_buffer(f"factor{m}", torch.tensor([f for _, f, _ in steps]), persistent=False)
-        order = torch.tensor(degrees).argsort(stable=True)
-        self.register_buffer("order", order, persistent=False)
+            products += level
+        products.sort(key=lambda factors: sum(k for _, k in factors))
+        # Rows of a table of T_k(x_i), the lower k first; T_0 fills up what has fewer factors.
+        rows = [[k * n_variables + i for i, k in factors] for factors in products]
+        table = torch.tensor([row + [0] * (depth - len(row)) for row in rows])
+        self.register_buffer("factors", table.T.contiguous(), persistent=False)  # (depth, number of products)
+        # How many products there are up to each degree.
+        self.sizes = [Monomials.count(n_variables, k) for k in range(degree + 1)]
 
-    def forward(self, x: Tensor) -> Tensor:  # (B, n) -> (B, number of products)
-        """Their values."""
-        factors = [torch.ones_like(x), x]
-        for _ in range(2, self.degree + 1):
-            factors.append(2 * x * factors[-1] - factors[-2])
-        table, levels = torch.cat(factors, 1), [torch.ones_like(x[:, :1])]
-        for m in range(1, self.depth + 1):
-            parent, factor = getattr(self, f"parent{m}"), getattr(self, f"factor{m}")
-            levels.append(levels[-1].index_select(1, parent) * table.index_select(1, factor))
-        return torch.cat(levels, 1).index_select(1, self.order)
+    def forward(self, x: Tensor, n: int | None = None) -> Tensor:  # (B, n_variables) -> (B, number of products)
+        """Their values, or those of the first n."""
+        x = x.T.contiguous()  # many states lie side by side: a factor is one stretch of memory
+        powers, twice = [torch.ones_like(x), x], 2 * x
+        for _ in range(2, 1 + bisect_left(self.sizes, n or self.sizes[-1])):
+            powers.append((twice * powers[-1]).sub_(powers[-2]))
+        table = torch.cat(powers)
+        found, *others = (table.index_select(0, rows) for rows in self.factors[:, :n])
+        for factor in others:
+            found *= factor
+        return found.T
+
+
+class BoxedProducts(nn.Module):
+    """Products of Chebyshev polynomials in the box that is filled by data; outside they stay what they are at its edge.
+
+    Parameters
+    ----------
+    n_variables, degree : int
+        n and highest sum of degrees, at least 1.
+    """
+
+    def __init__(self, n_variables: int, degree: int) -> None:
+        super().__init__()
+        self.products = ChebyshevProducts(n_variables, degree)
+        self.register_buffer("low", -torch.ones(n_variables))
+        self.register_buffer("high", torch.ones(n_variables))
+        self.register_buffer("middle", torch.zeros(n_variables))
+        self.register_buffer("reach", torch.ones(n_variables))  # half of the width
+
+    def fit(self, x: Tensor) -> None:
+        """A box a tenth wider than rows (m, n)."""
+        self._span(*_edges(x))
+
+    def widen(self, x: Tensor) -> None:
+        """Let rows (m, n) into the box as well."""
+        low, high = _edges(x)
+        self._span(low.minimum(self.low), high.maximum(self.high))
+
+    def _span(self, low: Tensor, high: Tensor) -> None:
+        self.low.copy_(low)
+        self.high.copy_(high)
+        reach = (high - low) / 2
+        # All terms of a variable that never changes are 1: it can say nothing, whatever comes in its place later.
+        varies = reach > 1e-6 * high.abs()
+        self.middle.copy_(torch.where(varies, (low + high) / 2, -_AFAR))
+        self.reach.copy_(torch.where(varies, reach, _AFAR))
+
+    def nearest(self, x: Tensor) -> Tensor:  # (B, n_variables) -> (B, n_variables)
+        """The points of the box that lie nearest."""
+        return x.clamp(self.low, self.high)
+
+    def forward(self, x: Tensor, n: int | None = None) -> Tensor:  # (B, n_variables) -> (B, number of products)
+        """Values of all products, or of the first n."""
+        return self.products(((x - self.middle) / self.reach).clamp(-1, 1), n)
+
+
+def _edges(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Where rows (m, n) begin and end, and a tenth more."""
+    center = x.mean(0)
+    return center + _BEYOND * (x.amin(0) - center), center + _BEYOND * (x.amax(0) - center)
 
 
 def degree_for(n_variables: int, most_terms: int, highest: int) -> int:
@@ -148,22 +213,21 @@ def least_squares(rows: Iterable[tuple[Tensor, Tensor]], ridge: float) -> Tensor
     return NormalEquations.of(rows).solution(ridge)
 
 
-def best_degree(
-    folds: Sequence[NormalEquations], held_out: NormalEquations, n_variables: int, highest: int, ridge: float
+def best_number(
+    folds: Sequence[NormalEquations], held_out: NormalEquations | None, n_terms: Sequence[int], ridge: float
 ) -> int:
-    """The degree whose polynomials say most of folds, and of held-out rows, that they have not seen.
+    """The n_terms whose polynomials say most of folds, and of held-out rows if there are any, that they have not seen.
 
     Errors are compared by their logarithms: a held-out trajectory of a kind that no other one shows would else decide
     alone, and for a low degree.
     """
     everything = functools.reduce(NormalEquations.__add__, folds)
 
-    def error(degree: int) -> float:
-        n = Monomials.count(n_variables, degree)
-        errors = [held_out.first(n).error(everything.first(n).solution(ridge))]
+    def error(n: int) -> float:
+        errors = [] if held_out is None else [held_out.first(n).error(everything.first(n).solution(ridge))]
         for k, fold in enumerate(folds if len(folds) > 1 else ()):
             others = functools.reduce(NormalEquations.__add__, [f for j, f in enumerate(folds) if j != k])
             errors.append(fold.first(n).error(others.first(n).solution(ridge)))
         return sum(map(math.log, errors))
 
-    return min(range(highest + 1), key=error)
+    return min(n_terms, key=error)

@@ -121,7 +121,7 @@ class SimulatorQueries:
         if return_std and len(self.module_.members) < 2:
             raise ParameterError("an ensemble for return_std", "n_ensemble=1", "Fit with n_ensemble=3 or more.")
         tensors = [torch.from_numpy(a).to(self.device_) for a in (start, wanted, context)]
-        with torch.no_grad():
+        with torch.inference_mode():
             states, info = self._simulation().run(*tensors, compare_scales=return_info)
             found = [states.cpu().double().numpy()]
             if return_std:
@@ -134,7 +134,9 @@ class SimulatorQueries:
     def _simulation(self, member: int | None = None, quiet: bool = False) -> Simulation:
         policy = "clip" if quiet and self.on_divergence in ("warn", "raise") else self.on_divergence
         invariant = None if quiet else (self.module_kwargs or {}).get("invariant")
-        return Simulation(self.module_, self.selected_steps_, policy, self.solver, member, invariant)
+        # On the CPU states come out in float64 at once: to convert them costs as much as to decode them.
+        dtype = torch.float64 if self.device_ == "cpu" else None
+        return Simulation(self.module_, self.selected_steps_, policy, self.solver, member, invariant, dtype)
 
     def _start(self, x0: Any) -> np.ndarray:
         start = np.asarray(x0, dtype=np.float32)

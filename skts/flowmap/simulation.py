@@ -18,6 +18,8 @@ from skts.flowmap.solving import drift
 __all__ = ["POLICIES", "Simulation", "Watch"]
 
 POLICIES = ("raise", "warn", "clip", "reproject", "fallback", "nan")
+_ONLY_SAY_SO = ("raise", "warn")
+_BLOCK = 1024  # states that are decoded at a time: what lies between stays in the cache
 
 
 @dataclass
@@ -63,6 +65,8 @@ class Simulation:
         One member of an ensemble alone.
     invariant : callable or None, default=None
         ``invariant(states (n, d))``: a number of each state that a trajectory keeps.
+    dtype : dtype or None, default=None
+        Of the states that come out where that saves a conversion; None is that of the starts.
     """
 
     def __init__(
@@ -73,9 +77,10 @@ class Simulation:
         solver: Callable[..., Any] | None,
         member: int | None = None,
         invariant: Callable[..., Any] | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         self.module, self.steps, self.policy, self.solver = module, sorted(steps), on_divergence, solver
-        self.member, self.invariant = member, invariant
+        self.member, self.invariant, self.dtype = member, invariant, dtype
 
     def run(
         self, x0: Tensor, wanted: Tensor, context_sum: Tensor, compare_scales: bool = False
@@ -102,10 +107,13 @@ class Simulation:
             assert self.solver is not None, "checked by the estimator"
             self.fallback = Fallback(self.module, self.solver, x0, unknown, n + max(self.steps) + 1)
         times, states = compose(z0, self.steps, n, self._advance)
+        if self.policy in _ONLY_SAY_SO:
+            self._watch(times, states)
         if compare_scales:
             self._compare_scales(times, states)
         x = self._interpolated(times, states, wanted)
-        x[:, 0] = torch.where(wanted[0] == 0, x0, x[:, 0])  # the start is known: not what coordinates make of it
+        if wanted[0] == 0:
+            x[:, 0] = x0  # the start is known: not what coordinates make of it
         if self.invariant is not None:
             self._check_invariant(x, wanted)
         self._report(n)
@@ -113,41 +121,47 @@ class Simulation:
 
     def _interpolated(self, times: Tensor, states: Tensor, wanted: Tensor) -> Tensor:  # (B, m, z) -> (B, k, d)
         """States at the wanted samples; between those of a solver, which come at every sample, no wider than that."""
+        times = times.to(states.device)
         if self.fallback is None or not bool(self.fallback.made.any()):
-            return hermite(times.to(states.device), self._decoded(times, states, wanted), wanted)
+            return self._between(times, states, wanted)
         dense = torch.arange(int(wanted.max().ceil()) + 1, device=states.device)
-        whole = hermite(times.to(states.device), self._decoded(times, states, dense.to(wanted)), dense.to(wanted))
-        return hermite(dense, self.fallback.fill_in(whole), wanted)
+        return hermite(dense, self.fallback.fill_in(self._between(times, states, dense.to(wanted))), wanted)
 
-    def _decoded(self, times: Tensor, states: Tensor, wanted: Tensor) -> Tensor:  # (B, m, z) -> (B, m, d)
-        """Computed states that wanted ones lie between, decoded: a decoder costs more than interpolation."""
+    def _between(self, times: Tensor, states: Tensor, wanted: Tensor) -> Tensor:  # (B, m, z) -> (B, k, d)
+        """Decoded states; those between computed ones are interpolated before or after, whichever costs less."""
+        if self.module.coordinates.cheap:
+            return self._decoded(hermite(times, states, wanted), self.dtype)
         left = torch.searchsorted(times.to(wanted), wanted, right=True) - 1
         near = torch.unique((left[:, None] + torch.arange(-1, 3, device=left.device)).clamp(0, len(times) - 1))
-        found = self.module.coordinates.decode(states[:, near].flatten(0, 1)).unflatten(0, (len(states), len(near)))
-        if len(near) == len(times):
-            return found
-        x = found.new_zeros(len(states), len(times), found.shape[-1])
-        x[:, near] = found
-        return x
+        return hermite(times[near], self._decoded(states[:, near]), wanted)
 
-    def _mean_context(self, at: Tensor, step: int) -> Tensor:
-        B = len(self._context)
+    def _decoded(self, states: Tensor, dtype: torch.dtype | None = None) -> Tensor:  # (B, m, z) -> (B, m, d)
+        rows = states.flatten(0, 1)
+        x = rows.new_empty(len(rows), len(self.module.coordinates.center), dtype=dtype)
+        for start in range(0, len(rows), _BLOCK):
+            x[start : start + _BLOCK] = self.module.coordinates.decode(rows[start : start + _BLOCK])
+        return x.unflatten(0, states.shape[:2])
+
+    def _mean_context(self, at: list[int], step: int) -> Tensor:  # -> (B * m, c)
         if not self._context.shape[2]:
-            return self._context.new_zeros(len(at), 0)
-        rows = torch.arange(B).repeat_interleave(len(at) // B)
+            return self._context.new_zeros(len(self._context) * len(at), 0)
         last = self._context.shape[1] - 1
-        after, before = (at + step).clamp_max(last), at.clamp_max(last)
+        before = torch.tensor(at, device=self._context.device)
+        after, before = (before + step).clamp_max(last), before.clamp_max(last)
         length = (after - before).clamp_min(1)[:, None]
-        return ((self._context[rows, after] - self._context[rows, before]) / length).to(self._context.dtype)
+        return ((self._context[:, after] - self._context[:, before]) / length).flatten(0, 1)
 
-    def _advance(self, step: int, z: Tensor, at: Tensor) -> Tensor:
-        moved = self.module.step(step, z, self._mean_context(at, step).to(z.dtype), self.member)
+    def _advance(self, step: int, z: Tensor, start: list[int]) -> Tensor:
+        moved = self.module.step(step, z, self._mean_context(start, step).to(z.dtype), self.member)
+        if self.policy in _ONLY_SAY_SO:
+            return moved
         distance = self.module.distance(moved)
         unknown = ~(distance <= 1)  # NaN is unknown too
         if self.fallback is None and not bool(unknown.any()):
             return moved
         B = len(self.watch.first)
-        rows = torch.arange(B, device=z.device).repeat_interleave(len(z) // B)
+        rows = torch.arange(B, device=z.device).repeat_interleave(len(start))
+        at = torch.tensor(start, device=z.device).repeat(B)
         if bool(unknown.any()):
             self._note_rows(rows[unknown], (at + step)[unknown], distance[unknown])
             moved = self._answer(moved, unknown)
@@ -168,6 +182,12 @@ class Simulation:
             x = self.module.coordinates.decode(torch.nan_to_num(moved[unknown]))
             moved[unknown] = self.module.coordinates.encode(x)
         return moved
+
+    def _watch(self, times: Tensor, states: Tensor) -> None:  # (m,), (B, m, z)
+        """Note what is not known, for all steps at once, where nothing is to be done about it."""
+        distance = self.module.distance(states[:, 1:]).cpu()
+        rows, at = (~(distance <= 1)).nonzero(as_tuple=True)
+        self._note_rows(rows, times[1:][at], distance[rows, at])
 
     # ---- books --------------------------------------------------------------------------------------------------
 
@@ -192,8 +212,7 @@ class Simulation:
             if not starts:
                 continue
             middle = states[:, [place[t + half] for t in starts]].flatten(0, 1)
-            at = torch.tensor(starts).repeat(len(states)) + half
-            context = self._mean_context(at, half).to(middle.dtype)
+            context = self._mean_context([t + half for t in starts], half).to(middle.dtype)
             twice = self.module.step(half, middle, context, self.member).view(len(states), len(starts), -1)
             once = states[:, [place[t + double] for t in starts]]
             unit = (once - states[:, [place[t] for t in starts]]).norm(dim=-1).mean().clamp_min(1e-12)

@@ -1,36 +1,17 @@
 r"""Flow maps: from the state z now to the state s samples later, :math:`z_{t+s} = N_s(z_t, c)`.
 
-c are the step's mean controls and the parameters; it may be empty. The two that are learned by gradients are here, with
-their loss; a quadratic differential equation by least squares is in ``quadratic.py``.
+c are the step's mean controls and the parameters; it may be empty. The base, one for fields, and the loss by which flow
+maps are trained are here; polynomials are in ``polynomial_map.py``, a network that corrects them in ``resmlp.py``, a
+quadratic differential equation in ``quadratic.py``.
 """
 
-import copy
 import math
-from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 
-from skts.flowmap.correction import correction
-from skts.flowmap.polynomial import (
-    ChebyshevProducts,
-    Monomials,
-    NormalEquations,
-    best_degree,
-    degree_for,
-    least_squares,
-)
+__all__ = ["FNO1d", "Stepper", "Steps", "log_spaced_steps", "moved_by_noise", "rollout_loss"]
 
-__all__ = ["FNO1d", "ResMLP", "Stepper", "Steps", "log_spaced_steps", "moved_by_noise", "rollout_loss"]
-
-_MOST_TERMS = 300  # of the polynomial: more cost more than the network that corrects it
-# Of the polynomial. Beyond two variables high degrees run away between the trajectories of a measured pendulum.
-_HIGHEST_DEGREE = {1: 12, 2: 12}
-_USUAL_DEGREE = 5
-_BASE_RIDGE = 1e-8
-_FOLDS = 5  # every fifth training step is to be foretold by the others
-_BLOCK = 4096
-_BEYOND = 1.1  # how far outside of its training range a variable may enter a polynomial, which knows no bounds
 _SPECIAL = 10  # every tenth window is moved by noise, another tenth is followed for several steps
 
 Steps = tuple[Tensor, Tensor, Tensor]  # states (n, z), context (n, c), states one step later (n, z)
@@ -68,106 +49,6 @@ class Stepper(nn.Module):
 
     def widen(self, train: Steps) -> None:
         """Closed forms anew, for states of another kind, before a trained flow map learns on."""
-
-
-class ResMLP(Stepper):
-    r"""Polynomial by least squares, and a network for what it leaves.
-
-    .. math::
-
-        z_{t+s} = z + \sigma_s W \varphi(z, c) + \sigma_r g(z, c)
-
-    :math:`\varphi` are polynomials up to the twelfth degree (less for more than two variables), :math:`\sigma_s` is the
-    spread of the increments, :math:`\sigma_r` that of what the polynomial leaves.
-
-    Parameters
-    ----------
-    step, n_state, n_context : int
-        s, z and c.
-    hidden : sequence of int
-        Widths of g.
-    """
-
-    def __init__(self, step: int, n_state: int, n_context: int, hidden: tuple[int, ...]) -> None:
-        super().__init__(step, n_state, n_context)
-        n = n_state + n_context
-        # SiLU is so close to a parabola around zero that it learns nothing of what a cubic polynomial leaves.
-        self.g = correction([n, *hidden, n_state], nn.GELU)
-        degree = degree_for(n, _MOST_TERMS, _HIGHEST_DEGREE.get(n, _USUAL_DEGREE))
-        self.products = ChebyshevProducts(n, degree)
-        self.register_buffer("W", torch.zeros(Monomials.count(n, degree), n_state))
-        self.register_buffer("center", torch.zeros(n))
-        self.register_buffer("spread", torch.ones(n))
-        self.register_buffer("low", -torch.ones(n))  # where the polynomial ends
-        self.register_buffer("high", torch.ones(n))
-        self.register_buffer("increment", torch.ones(n_state))
-        self.register_buffer("rest", torch.ones(n_state))
-        self.register_buffer("n_used", torch.ones((), dtype=torch.long))
-
-    def start(self, train: Steps, held_out: Steps) -> None:
-        """The polynomial, of the degree that is best on steps between those that it has seen, and on held-out ones."""
-        z, c, after = train
-        inputs, moved = torch.cat([z, c], 1), after - z
-        spread = inputs.std(0, correction=0)
-        self.center.copy_(inputs.mean(0))
-        self.spread.copy_(torch.where(spread > 1e-6 * inputs.abs().amax(0), spread, torch.ones_like(spread)))
-        self.increment.copy_(moved.std(0, correction=0).clamp_min(1e-6 * z.std(0, correction=0)).clamp_min(1e-12))
-        x = self.scaled(z, c)
-        self.low.copy_(_BEYOND * x.amin(0))
-        self.high.copy_((_BEYOND * x.amax(0)).maximum(self.low + 1e-3))  # of what never changes, too
-        highest = self.products.degree
-        self.n_used.fill_(Monomials.count(x.shape[1], highest))
-        folds = [tuple(part[k::_FOLDS] for part in train) for k in range(min(_FOLDS, len(z)))]
-        equations = [NormalEquations.of(self._blocks(fold, None)) for fold in folds]
-        beside = NormalEquations.of(self._blocks(held_out, None))
-        self.n_used.fill_(Monomials.count(x.shape[1], best_degree(equations, beside, x.shape[1], highest, _BASE_RIDGE)))
-        self.W.zero_()
-        self.W[: int(self.n_used)] = least_squares(self._blocks(train, None), _BASE_RIDGE).to(self.W.dtype)
-        left = torch.cat([y - terms @ self.W[: int(self.n_used)].double() for terms, y in self._blocks(train, None)])
-        self.rest.copy_(self.increment * left.std(0, correction=0).clamp_min(1e-6))
-        self.unit.copy_(self.rest.square().mean().sqrt())
-
-    def finish(self, train: Steps) -> None:
-        """Polynomial and last layer together by least squares: gradients stop short of what these features can do."""
-        n = int(self.n_used)
-        coef = least_squares(self._blocks(train, copy.deepcopy(self.g[:-1]).double()), _BASE_RIDGE)
-        self.W[:n] = coef[:n].to(self.W.dtype)
-        self.g[-1].weight.copy_((coef[n:] * (self.increment / self.rest)).T)
-        self.g[-1].bias.zero_()  # the polynomial has a constant
-
-    def widen(self, train: Steps) -> None:
-        """Let the polynomial see as far as new states are, and solve for its coefficients."""
-        x = self.scaled(train[0], train[1])
-        self.low.copy_(torch.minimum(self.low, _BEYOND * x.amin(0)))
-        self.high.copy_(torch.maximum(self.high, _BEYOND * x.amax(0)))
-        self.finish(train)
-        z, c, after = train
-        rest = (after - self.forward(z, c)).std(0, correction=0).maximum(self.rest)
-        self.g[-1].weight.mul_((self.rest / rest)[:, None])  # the same map in the units of what is left to learn
-        self.rest.copy_(rest)
-        self.unit.copy_(rest.square().mean().sqrt())
-
-    def scaled(self, z: Tensor, c: Tensor) -> Tensor:
-        """Inputs in units of training data."""
-        return (torch.cat([z, c], -1) - self.center) / self.spread
-
-    def _within(self, x: Tensor) -> Tensor:
-        """Scaled inputs in [-1, 1]."""
-        low, high = self.low, self.high
-        return (2 * x.clamp(low, high) - (low + high)) / (high - low)
-
-    def _blocks(self, steps: Steps, hidden: nn.Module | None) -> Iterator[tuple[Tensor, Tensor]]:
-        """Terms of the polynomial, and values of the last hidden layer, with scaled increments, in float64."""
-        for z, c, after in zip(*(part.split(_BLOCK) for part in steps), strict=True):
-            x = self.scaled(z, c)
-            terms = self.products(self._within(x).double())[:, : int(self.n_used)]
-            terms = terms if hidden is None else torch.cat([terms, hidden(x.double())], 1)
-            yield terms, ((after - z) / self.increment).double()
-
-    def forward(self, z: Tensor, c: Tensor) -> Tensor:  # noqa: D102
-        x = self.scaled(z, c)
-        polynomial = self.products(self._within(x)) @ self.W
-        return z + self.increment * polynomial + self.rest * self.g(x)
 
 
 class FNO1d(Stepper):

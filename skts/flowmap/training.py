@@ -52,6 +52,8 @@ class Recipe:
         ``augment(windows, rng)``.
     invariant : callable or None
         ``invariant(states)``.
+    n_fields : int
+        Fields of a state, each of which has one unit.
     """
 
     max_epochs: int
@@ -64,6 +66,7 @@ class Recipe:
     joint_epochs: int
     augment: Callable[..., Any] | None
     invariant: Callable[..., Any] | None
+    n_fields: int
 
 
 class Training:
@@ -114,12 +117,16 @@ class Training:
         if self.recipe.joint_epochs:
             self.fine_tune()
 
+    def refit(self) -> None:
+        """Once this model has been preferred to others: what can be learned of held-out trajectories, too."""
+
     # ---- coordinates --------------------------------------------------------------------------------------------
 
     def coordinates(self) -> None:
         """Closed forms, then the autoencoder by its reconstructions."""
         coordinates, rows = self.module.coordinates, torch.cat([states for states, _ in self.train])
-        coordinates.start(rows, common=any(stepper.of_field for stepper in self.module.members[0].values()))
+        of_field = any(stepper.of_field for stepper in self.module.members[0].values())
+        coordinates.start(rows, 1 if of_field else self.recipe.n_fields)
         if not isinstance(coordinates, Autoencoder):
             return
         epochs = _COORDINATE_EPOCHS * self.recipe.max_epochs
@@ -227,9 +234,9 @@ class Training:
         if not rollout_loss(stepper, states, context, 0.0).mean() < loss:
             stepper.load_state_dict(before)
 
-    def single_steps(self, pieces: Pieces, step: int, noise: float = 0.0) -> Steps:
+    def single_steps(self, pieces: Pieces, step: int, noise: float = 0.0, rows: int = _CLOSED_FORM_ROWS) -> Steps:
         """Single steps, augmented and in part with noise, as in training."""
-        some = StepWindows.of(pieces, step, 1).thinned(_CLOSED_FORM_ROWS)
+        some = StepWindows.of(pieces, step, 1).thinned(rows)
         states, context = some.take(torch.arange(len(some)))
         moved = self._augmented(states)
         z = self.module.coordinates.encode(moved.flatten(0, 1)).unflatten(0, (len(moved), 2))
