@@ -1,7 +1,8 @@
 """Fitting the mixture by expectation-maximisation, with the number of components chosen on held-out rows.
 
 The codes of a row become one sparse row of indicators (slot, parent's value, value). With it both steps are products of
-matrices: log-likelihoods of all components are ``A @ log_table``, expected counts are ``A.T @ responsibilities``.
+matrices: log-likelihoods of all components are ``A @ log_table``, expected counts are ``A.T @ responsibilities``. The
+same for the numbers of a row is in :mod:`skts.fractal.numbers`.
 """
 
 import math
@@ -10,11 +11,12 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
-from scipy.linalg import solve_triangular
 from scipy.special import logsumexp
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._testing import ignore_warnings
+
+from skts.fractal.numbers import Numbers
 
 __all__ = ["FittedMixture", "choose_mixture", "parents_of"]
 
@@ -24,8 +26,12 @@ _MOST_CELLS = 1_000_000  # probabilities that are computed for a row
 _MOST_CODES = 4_000_000  # in all of them
 _MOST_CONTEXTS = 32  # values of a code that others may depend on
 _COMPONENTS = (1, 4, 12, 30, 60, 100)
-_STRENGTHS = (0.125, 0.5, 2.0, 8.0, 32.0)  # rows that the prior of a component counts for
+_STRENGTH = 8.0  # rows that the prior of a component counts for, to begin with
+_WEAKER = (0.5, 0.01, 0.0002)
+_STRONGER = (32.0,)
+_REACHES = (32, 16, 8)  # numbers before it that a number depends on
 _ITERATIONS = 25
+_LAST_ITERATIONS = 75
 _FOLDS = 5
 _PRECISE = 1e-4  # nats for each slot: less gain than that ends the iterations
 
@@ -46,6 +52,22 @@ def parents_of(information: np.ndarray, n_values: list[int]) -> list[int]:
     return parents
 
 
+@dataclass(frozen=True)
+class Restraint:
+    """What keeps a component from learning its rows by heart.
+
+    Parameters
+    ----------
+    strength : float
+        Rows that the prior of a component counts for.
+    reach : int
+        Numbers before it that a number depends on within a component.
+    """
+
+    strength: float
+    reach: int
+
+
 @dataclass
 class FittedMixture:
     """Numbers of a fitted mixture, as :class:`~skts.fractal.mixture.Mixture` has them, and how well it does.
@@ -56,8 +78,8 @@ class FittedMixture:
         log_prior, log_table, mu, L.
     score : float
         Mean log-likelihood of the held-out rows, nats.
-    strength : float
-        Rows that the prior of a component counts for.
+    restraint : Restraint
+        With which it was fitted.
     responsibilities : numpy.ndarray of shape (rows of the fit, K)
         Probabilities of the components.
     held_out_buffers : tuple of dict
@@ -70,7 +92,7 @@ class FittedMixture:
 
     buffers: dict[str, np.ndarray]
     score: float
-    strength: float
+    restraint: Restraint
     responsibilities: np.ndarray
     held_out_buffers: tuple[dict[str, np.ndarray], ...] = ()
     fold: np.ndarray | None = None
@@ -94,6 +116,7 @@ def choose_mixture(
     full: bool,
     held_out: np.ndarray,
     seed: int,
+    honest: bool = True,
 ) -> FittedMixture:
     """The mixture with the best held-out likelihood; components are added as long as they help.
 
@@ -117,6 +140,8 @@ def choose_mixture(
         Rows that judge and are not fitted.
     seed : int
         Seed of the first responsibilities.
+    honest : bool, default=True
+        Whether it is also fitted without a part of the rows each.
     """
     rng = np.random.default_rng(seed)
     fit = np.flatnonzero(~held_out)
@@ -132,28 +157,17 @@ def choose_mixture(
         numbers, cells = max(1, len(em.numbers)), max(1, len(em.codes)) * em.V
         most = min(len(fit) // 8, _MOST_COVARIANCES // numbers**2, _MOST_CELLS // cells)
         ladder = tuple(k for k in _COMPONENTS if k <= max(1, most))
-    best = None
-    for k in ladder:
-        found = em.fit(k, _STRENGTHS[-2], judged, rng)
-        if best is not None and found.score <= best.score:
-            break
-        best = found
-    for way in (_STRENGTHS[-3::-1], _STRENGTHS[-1:]):  # weaker as long as that helps, else stronger
-        for strength in way:
-            found = em.fit(best.n_components, strength, judged, rng)
-            if found.score <= best.score:
-                break
-            best = found
-        if best.strength < _STRENGTHS[-2]:
-            break
+    best = em.search(ladder, judged, rng, _WEAKER if held_out.any() else ())
     with np.errstate(divide="ignore"):
         log_marginal = np.log(em.marginal)
-    return replace(_cross_fitted(em, best, fit, len(x), rng), log_marginal=log_marginal)
+    return replace(_cross_fitted(em, best, fit, len(x), rng, honest), log_marginal=log_marginal)
 
 
-def _cross_fitted(em: "_EM", best: FittedMixture, fit: np.ndarray, n: int, rng: np.random.Generator) -> FittedMixture:
+def _cross_fitted(
+    em: "_EM", best: FittedMixture, fit: np.ndarray, n: int, rng: np.random.Generator, honest: bool
+) -> FittedMixture:
     """The mixture once more without a part of the rows, for each part."""
-    folds = _FOLDS if len(fit) >= 2 * _FOLDS else 0
+    folds = _FOLDS if honest and len(fit) >= 2 * _FOLDS else 0
     of_row = rng.permutation(np.arange(len(fit)) % max(1, folds))
     held_out = tuple(em.without(of_row == f, best, rng) for f in range(folds))
     fold = np.full(n, folds)
@@ -192,7 +206,7 @@ class _EM:
 
     # ---- rows ---------------------------------------------------------------------------------------------------
 
-    def rows(self, x: np.ndarray) -> tuple[sparse.csr_matrix, np.ndarray]:
+    def rows(self, x: np.ndarray) -> tuple[sparse.csr_matrix, Numbers]:
         """Indicators of the codes, and the numbers with their means where missing."""
         value = x[:, self.codes]
         seen = np.isfinite(value)
@@ -205,7 +219,7 @@ class _EM:
         column = (slot * self.P + context[row, slot]) * self.V + value[row, slot].astype(int)
         shape = (len(x), len(self.codes) * self.P * self.V)
         A = sparse.csr_matrix((np.ones(len(row)), (row, column)), shape)
-        return A, np.nan_to_num(x[:, self.numbers].astype(np.float64))
+        return A, Numbers(np.nan_to_num(x[:, self.numbers].astype(np.float64)), self.full)
 
     def _of_all(self, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Tables of all rows together: of the values (codes, V), and of them given the parent's (codes, P, V)."""
@@ -217,14 +231,41 @@ class _EM:
         table[:, -1] = marginal
         return marginal, table / np.maximum(table.sum(-1, keepdims=True), 1e-300)
 
+    # ---- how many components, how much restraint ----------------------------------------------------------------
+
+    def search(
+        self, ladder: tuple[int, ...], judged: Any, rng: np.random.Generator, weaker: tuple[float, ...]
+    ) -> FittedMixture:
+        """One choice after another by the likelihood of the judged rows; fits of as many components start alike."""
+        free = len(self.numbers) if self.full else 0
+        best, tried = None, Restraint(_STRENGTH, free)
+        for k in ladder:
+            first = self._first(k, rng)
+            found = self.fit(first, tried, judged)
+            if best is not None and found.score <= best.score:
+                break
+            best, start = found, first
+        nearer = [self.fit(start, replace(tried, reach=r), judged) for r in _REACHES if r < free - 1]
+        best = max([best, *nearer], key=lambda found: found.score)
+        for way in (weaker, _STRONGER):
+            for strength in way:
+                found = self.fit(start, replace(best.restraint, strength=strength), judged)
+                if found.score <= best.score:
+                    break
+                best = found
+            if best.restraint.strength < _STRENGTH:
+                break
+        longer = self.fit(best.responsibilities, best.restraint, judged, _LAST_ITERATIONS)
+        return longer if longer.score > best.score else best
+
     # ---- the two steps ------------------------------------------------------------------------------------------
 
-    def fit(self, K: int, strength: float, judged: Any, rng: np.random.Generator) -> FittedMixture:
-        """Alternate until the likelihood stands still."""
-        found, R = self._alternate(self._first(K, rng), self.weight, strength, _ITERATIONS)
+    def fit(self, R: np.ndarray, restraint: Restraint, judged: Any, n_iterations: int = _ITERATIONS) -> FittedMixture:
+        """Alternate from responsibilities (n, K) until the likelihood stands still."""
+        found, R = self._alternate(R, self.weight, restraint, n_iterations)
         rows, label = judged
         score = float(logsumexp(self._log_joint(rows, label, found), axis=1).mean())
-        return FittedMixture(found, score, strength, R)
+        return FittedMixture(found, score, restraint, R)
 
     def without(self, rows: np.ndarray, best: FittedMixture, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """The mixture from the other rows alone.
@@ -235,24 +276,28 @@ class _EM:
         """
         weight = np.where(rows, 0.0, self.weight)
         first = best.responsibilities if len(self.numbers) else self._first(best.n_components, rng)
-        return self._alternate(first, weight, best.strength, _ITERATIONS)[0]
+        return self._alternate(first, weight, best.restraint, _ITERATIONS)[0]
 
     def _alternate(
-        self, R: np.ndarray, weight: np.ndarray, strength: float, n_iterations: int
+        self, R: np.ndarray, weight: np.ndarray, restraint: Restraint, n_iterations: int
     ) -> tuple[dict[str, np.ndarray], np.ndarray]:
         before, of_all = -math.inf, self._of_all(weight)
         for _ in range(n_iterations if R.shape[1] > 1 else 1):
-            found = self._maximise(R * weight[:, None], strength, of_all)
+            found = self._maximise(R * weight[:, None], restraint, of_all)
             log_joint = self._log_joint((self.A, self.numeric), self.label, found)
-            total = logsumexp(log_joint, axis=1, keepdims=True)
-            R = np.exp(log_joint - total)
-            now = float(np.average(total[:, 0], weights=weight)) / self.x.shape[1] if weight.any() else before
+            most = log_joint.max(1)
+            R = np.exp(log_joint - most[:, None])
+            total = R.sum(1)
+            R /= total[:, None]
+            log_prob = most + np.log(total)
+            now = float(np.average(log_prob, weights=weight)) / self.x.shape[1] if weight.any() else before
             if now - before < _PRECISE:
                 break
             before = now
         return found, R
 
     def _first(self, K: int, rng: np.random.Generator) -> np.ndarray:
+        """Responsibilities (n, K) to start from."""
         if K == 1:
             return np.ones((len(self.x), 1))
         simple = self.x - np.nanmean(self.x, axis=0)
@@ -263,14 +308,14 @@ class _EM:
         R[np.arange(len(R)), cluster] += 0.9
         return R
 
-    def _maximise(self, R: np.ndarray, strength: float, of_all: Any) -> dict[str, np.ndarray]:
+    def _maximise(self, R: np.ndarray, restraint: Restraint, of_all: Any) -> dict[str, np.ndarray]:
         n = R.sum(0)
         by_class = np.stack([R[self.label == c].sum(0) for c in range(self.n_classes)] or [n * 0])[: self.n_classes]
         prior = np.vstack([by_class + n / n.sum(), n[None]]) + 1e-3
-        mu, L = self._gaussians(R, n, strength)
+        mu, L = self.numeric.maximise(R, restraint.strength, restraint.reach)
         return {
             "log_prior": np.log(prior / prior.sum(1, keepdims=True)),
-            "log_table": self._tables(R, strength, *of_all),
+            "log_table": self._tables(R, restraint.strength, *of_all),
             "mu": mu,
             "L": L,
         }
@@ -291,36 +336,14 @@ class _EM:
         with np.errstate(divide="ignore"):
             return np.log(np.where(self.legal[:, None, None], table, 0.0))
 
-    def _gaussians(self, R: np.ndarray, n: np.ndarray, strength: float) -> tuple[np.ndarray, np.ndarray]:
-        """Means and Cholesky factors; covariances are drawn to the one within all components."""
-        X, d, K = self.numeric, len(self.numbers), R.shape[1]
-        mu = (R.T @ X) / np.maximum(n, 1e-9)[:, None]
-        if not self.full:
-            squares = np.stack([R[:, k] @ (X - mu[k]) ** 2 for k in range(K)])
-            pooled = squares.sum(0) / n.sum() + 1e-6
-            return mu, np.sqrt((squares + strength * pooled) / (n + strength)[:, None])
-        scatter = np.empty((K, d, d))
-        for k in range(K):
-            centred = X - mu[k]
-            scatter[k] = centred.T @ (centred * R[:, k, None])
-        pooled = scatter.sum(0) / n.sum()
-        pooled[np.diag_indices(d)] += 1e-6 + 1e-4 * np.diag(pooled)
-        prior = strength * (1 + d / 8)
-        covariance = (scatter + prior * pooled) / (n + prior)[:, None, None]
-        return mu, np.linalg.cholesky(covariance)
-
     def _log_joint(self, rows: Any, label: np.ndarray, found: dict[str, np.ndarray]) -> np.ndarray:
         """Log p(k, x | y) of all rows (n, K)."""
-        A, X = rows
-        K = found["log_prior"].shape[1]
-        table = np.maximum(found["log_table"], -1e3).transpose(0, 1, 3, 2).reshape(A.shape[1], K)
-        out = found["log_prior"][label] + (A @ table if A.shape[1] else 0.0)
-        for k, (mu, L) in enumerate(zip(found["mu"], found["L"], strict=True)):
-            if len(mu):
-                z = solve_triangular(L, (X - mu).T, lower=True) if self.full else (X - mu).T / L[:, None]
-                log_std = np.log(np.diag(L) if self.full else L)
-                out[:, k] -= 0.5 * (z**2).sum(0) + log_std.sum() + 0.5 * len(mu) * math.log(2 * math.pi)
-        return out
+        A, numbers = rows
+        out = found["log_prior"][label]
+        if len(self.codes):
+            table = np.maximum(found["log_table"], -1e3).transpose(0, 1, 3, 2)
+            out = out + A @ table.reshape(A.shape[1], -1)
+        return out + numbers.log_prob(found["mu"], found["L"]) if len(self.numbers) else out
 
 
 def _spread(counts: np.ndarray, ordinal: np.ndarray) -> np.ndarray:

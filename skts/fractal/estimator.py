@@ -96,6 +96,8 @@ class FractalSampler(FractalQueries, DensityMixin, FractalFitting, BaseEstimator
         Columns of a table as the tree visits them.
     splits_ : list of int
         Children of a node, level by level.
+    blocks_ : numpy.ndarray of int
+        For each number of a sample, in its shape, the child of the tree's root that it belongs to, as they are visited.
     n_components_ : int
         Components of the mixture.
     mixture_score_ : float
@@ -139,10 +141,12 @@ class FractalSampler(FractalQueries, DensityMixin, FractalFitting, BaseEstimator
     and with x given all levels run in parallel.
 
     The leaves start at the conditionals of a mixture fitted by expectation-maximisation, which are known in closed
-    form, and the network learns what to add to their logits (weights, means and deviations for real numbers). In
-    training it is shown what mixtures say that were fitted without the row at hand. The first model therefore is the
-    mixture, and weights that are worse on held-out rows are never kept. For the discrete pixels of images the network
-    learns alone, and its probabilities are then averaged with those of the mixture, weighted by held-out likelihood.
+    form (in wide real rows a number depends, within a component, on a few before it alone, where held-out rows gain by
+    that: :mod:`skts.fractal.numbers`), and the network learns what to add to their logits (weights, means and
+    deviations for real numbers). In training it is shown what mixtures say that were fitted without the row at hand.
+    The first model therefore is the mixture, and weights that are worse on held-out rows are never kept. For the
+    discrete pixels of images the network learns alone, and its probabilities are then averaged with those of the
+    mixture, weighted by held-out likelihood.
     The paper has no such start, and its leaves are pixels; the networks of the paper are in
     :mod:`skts.fractal.paper`.
 

@@ -87,6 +87,7 @@ class FractalFitting(TorchEstimatorMixin):
         self.ordering_ = None
         if self.layout_ == "table":
             self.ordering_ = self._order_of(samples)
+        self.blocks_ = self._layout.blocks
         return self._layout
 
     def _order_of(self, samples: np.ndarray) -> np.ndarray:
@@ -136,6 +137,7 @@ class FractalFitting(TorchEstimatorMixin):
             self._dependent(columns),
             self._held_out,
             seed=int(torch.randint(2**31 - 1, ())),
+            honest=self.generator is not None and not (self._blended and columns.discrete),
         )
 
     @property
@@ -204,6 +206,7 @@ class FractalFitting(TorchEstimatorMixin):
         self.knows_missing_ = False
         self.classes_ = np.arange(config.n_classes)
         self.__dict__.pop("class_prior_", None)
+        self.blocks_ = self._layout.blocks
         order = list(self._layout.order)
         self.module_config_ = {"released": config.to_json(), "order": order}
         return ArrayBatches.of(np.zeros((1, 1), dtype=np.float32))

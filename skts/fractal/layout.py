@@ -63,6 +63,13 @@ class Layout:
             level[first] = i
         return level
 
+    @property
+    def blocks(self) -> np.ndarray:
+        """For each number of a sample the child of the root that it stands under (*shape), as they are visited."""
+        child = np.asarray(self.places) // math.prod(self.arities[1:])
+        _, number = np.unique(child, return_inverse=True)  # children under which nothing stands do not count
+        return self.restore(number[None])[0]
+
     def flatten(self, X: np.ndarray) -> np.ndarray:
         """Samples (n, *shape) as rows (n, D) in the tree's order."""
         return X.reshape(len(X), -1)[:, np.asarray(self.order)]

@@ -7,7 +7,6 @@ import numpy as np
 from skts.errors import InputError
 from skts.inspection.mosaic import as_images, mosaic, show_mosaic, show_rows
 from skts.inspection.style import SEQUENTIAL, new_axes
-from skts.inspection.tree_blocks import root_blocks
 from skts.inspection.wording import shorten
 
 __all__ = ["GenerationDisplay"]
@@ -115,7 +114,7 @@ class GenerationDisplay:
         x = _one_sample(x, tuple(estimator.shape_))
         if n_stages < 2:
             raise InputError("n_stages of at least 2", f"{n_stages}", "Pass n_stages=7.")
-        block = root_blocks(estimator)
+        block = estimator.blocks_
         n_blocks = int(block.max()) + 1
         n_given = np.unique(np.linspace(0, n_blocks, min(n_stages, n_blocks + 1)).round().astype(int))
         partial = _partial(x, [block < m for m in n_given[1:-1]])

@@ -32,6 +32,16 @@ def test_every_slot_stands_once_and_in_order(kind, shape):
     np.testing.assert_array_equal(layout.restore(layout.flatten(X)), X)
 
 
+@pytest.mark.parametrize(("kind", "shape"), SHAPES)
+def test_blocks_are_stretches_of_the_visit(kind, shape):
+    layout = lay_out(kind, shape)
+    visited = layout.flatten(layout.blocks[None])[0]
+    assert layout.blocks.shape == shape
+    assert visited[0] == 0
+    assert set(np.diff(visited)) <= {0, 1}
+    assert np.bincount(visited).max() <= layout.n_leaves // layout.arities[0]
+
+
 def test_series_are_visited_in_time():
     layout = lay_out("series", (24, 6))
     assert list(layout.order) == list(range(144))

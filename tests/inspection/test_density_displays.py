@@ -10,7 +10,6 @@ from skts import FractalSampler
 from skts.errors import InputError
 from skts.inspection import GenerationDisplay, SampleGridDisplay, SeriesFanDisplay, SurpriseDisplay
 from skts.inspection.mosaic import mosaic
-from skts.inspection.tree_blocks import root_blocks
 
 mpl.use("Agg")
 
@@ -72,7 +71,7 @@ def test_blocks_are_visited_one_after_another(shape, parameters):
     # The model itself says whether what is given comes before all that is missing.
     X = np.random.default_rng(0).integers(0, 2, size=(20, *shape))
     model = closed_form(mixture=None, **parameters).fit(X)
-    block = root_blocks(model)
+    block = model.blocks_
     assert np.unique(block).tolist() == list(range(model.splits_[0]))[: block.max() + 1]
     partial = np.stack([np.where(block < m, X[0], np.nan) for m in range(1, block.max() + 1)])
     _, info = model.sample_conditional(partial, 1, random_state=0, return_info=True)
