@@ -32,6 +32,8 @@ bench: $(READY)  ## the benchmarks in their quick form; tables go to docs/
 	$(BIN)/python benchmarks/bench_scan.py --quick
 	$(BIN)/python benchmarks/bench_variates.py
 	$(BIN)/python benchmarks/bench_fmamba.py --quick
+	$(BIN)/python benchmarks/bench_attribution.py --quick
+	$(BIN)/python benchmarks/bench_export.py --quick
 	$(BIN)/python benchmarks/bench_jointebm.py --quick
 	$(BIN)/python benchmarks/bench_flowmap.py --quick
 	$(BIN)/python benchmarks/bench_moment.py --quick
