@@ -110,7 +110,7 @@ def periodic(frame: pd.DataFrame, lookback: int, horizon: int, held_out: float) 
     """The periodic closed form by itself."""
     cycle = Cycle.of(frame.index, "auto")
     rows = cut_last_part(len(frame), held_out, horizon)
-    sizes = defaults(frame.shape[1], lookback, rows, cycle)
+    sizes = defaults(frame.shape[1], lookback, horizon, rows, cycle)
     harmonics, modulations = sizes["n_harmonics"], sizes["n_modulations"]
     assert cycle is not None
     dated = DatedWindows.of([frame.to_numpy(np.float32)], [cycle.angles(frame.index)], lookback, horizon)

@@ -29,6 +29,11 @@ class ClosedForms(Training):
 
     One held-out trajectory is too few to choose by: here each of them is held out once. Of the degrees whose error of
     one step is good, some run away beside the data, so rollouts decide between them.
+
+    Parameters
+    ----------
+    run, module, train, valid, recipe, name, **changes : object
+        See :class:`~skts.flowmap.training.Training`.
     """
 
     def all_stages(self) -> None:

@@ -77,7 +77,8 @@ def multiply_accumulates(network: Any, n_variates: int) -> dict[str, int]:
     if network.phase is not None:  # once for all variates
         parts["tokens"] += network.phase.weight.numel()
     width = 0 if network.skip is None else network.skip.coef.shape[1] * network.skip.coef.shape[2]
-    return {**parts, "skip": width * n_variates}
+    across = 0 if network.across is None else network.across.coef[0, :, 0].numel()
+    return {**parts, "skip": width * n_variates + across * n_variates**2}
 
 
 def _dense(module: nn.Module) -> int:

@@ -5,7 +5,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
+from skts.fmamba.across import lags_across
 from skts.fmamba.cycle import Cycle
 
 __all__ = ["WIDE", "carried", "defaults"]
@@ -19,13 +21,13 @@ _TURNS_FOR_HARMONICS, _TURNS_FOR_MODULATIONS = 3, 20
 _WIDEST_MAP = 1100  # lags times modulations: the solver's time grows with its cube
 
 
-def defaults(n_variates: int, context: int, n_rows: int, cycle: Cycle | None) -> dict[str, Any]:
+def defaults(n_variates: int, context: int, horizon: int, n_rows: int, cycle: Cycle | None) -> dict[str, Any]:
     """Keywords of the network and sizes of the periodic map for data of this shape.
 
     Parameters
     ----------
-    n_variates, context : int
-        N and L.
+    n_variates, context, horizon : int
+        N, L and H.
     n_rows : int
         Rows of the training part.
     cycle : Cycle or None
@@ -40,6 +42,7 @@ def defaults(n_variates: int, context: int, n_rows: int, cycle: Cycle | None) ->
     modulations = min(_MODULATIONS, affordable) if turns >= _TURNS_FOR_MODULATIONS else 0
     return {
         "skip": not wide,
+        "n_across": 0 if wide else lags_across(n_variates, context, horizon),
         "mix_gate": "mamba" if wide else True,
         "mlp_embed": False,
         "dropout": 0.2,
@@ -53,7 +56,7 @@ def defaults(n_variates: int, context: int, n_rows: int, cycle: Cycle | None) ->
 def carried(weights: Mapping[str, Tensor], before: Sequence[Hashable], now: Sequence[Hashable]) -> Mapping[str, Tensor]:
     """Weights for other variates: those of single variates are looked up by column.
 
-    A column that was never seen gets no offset, and the mean of all linear maps.
+    A column that was never seen gets no offset, nothing from other variates, and the mean of all linear maps.
     """
     if list(before) == list(now):
         return weights
@@ -63,4 +66,7 @@ def carried(weights: Mapping[str, Tensor], before: Sequence[Hashable], now: Sequ
         if name in found:
             table = found[name]
             found[name] = torch.cat([table, unseen * table.mean(0, keepdim=True)])[rows]
+    if "across.coef" in found:  # from variate, lag, to variate, step
+        table = F.pad(found["across.coef"], (0, 0, 0, 1, 0, 0, 0, 1))
+        found["across.coef"] = table[rows][:, :, rows]
     return found

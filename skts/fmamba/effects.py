@@ -44,7 +44,7 @@ _LUCK = 3.0  # standard errors of the mean gain
 class Effects:
     """The regression of N variates on K columns.
 
-    Attributes
+    Parameters
     ----------
     center, scale : array of shape (K,)
         Standardisation of the columns.
@@ -66,12 +66,34 @@ class Effects:
     coef: np.ndarray
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        """Rows (..., T, K) to effects (..., T, N); the first row stands for those before it."""
+        """The effects at consecutive rows; the first row stands for those before it.
+
+        Parameters
+        ----------
+        x : array of shape (..., T, K)
+            Rows of the columns, in their units.
+
+        Returns
+        -------
+        array of shape (..., T, N)
+            What they add to each variate, above the mean in training.
+        """
         used = self.coef.any(1)
         return (self._features(x) - self.level)[..., used] @ self.coef[used]
 
     def by_column(self, x: np.ndarray) -> np.ndarray:
-        """Rows (..., T, K) to the effect of each column alone (..., T, K, N)."""
+        """The effect of each column alone; they add up to the whole one.
+
+        Parameters
+        ----------
+        x : array of shape (..., T, K)
+            Rows of the columns.
+
+        Returns
+        -------
+        array of shape (..., T, K, N)
+            What each adds to each variate.
+        """
         f, k = self._features(x) - self.level, len(self.center)
         owner = np.concatenate([np.tile(np.arange(k), self.memory + 1), np.repeat(np.arange(k), self.knots.shape[1])])
         return np.stack([f[..., owner == i] @ self.coef[owner == i] for i in range(k)], axis=-2)
@@ -86,9 +108,21 @@ class Effects:
 
     @classmethod
     def fit(cls, series: Sequence[np.ndarray], exogenous: Sequence[np.ndarray], held_out: float) -> "Effects":
-        """Learn from series (T_i, N), in which NaN is a missing value, with rows (T_i, K) beside them.
+        """Learn from all series together.
 
-        The last part of each is held out for the choices, and for whoever judges what is made of the remainder.
+        Parameters
+        ----------
+        series : sequence of arrays (T_i, N)
+            The variates; NaN is a missing value.
+        exogenous : sequence of arrays (T_i, K)
+            The columns beside them.
+        held_out : float
+            Last part of each that is held out for the choices, and for whoever judges what is made of the remainder.
+
+        Returns
+        -------
+        Effects
+            Zero where nothing is gained.
         """
         cuts = [max(1, cut_last_part(len(s), held_out)) for s in series]
         seen = np.concatenate([x[:cut] for x, cut in zip(exogenous, cuts, strict=True)])

@@ -193,6 +193,8 @@ class FMambaForecaster(
     * the closed form of :mod:`skts.fmamba.periodic`, or the linear map where the periodic one is not clearly better, as
       a frozen skip of the network, whose projector starts at zero (``skip``; not from 50 variates on, where mixing them
       is the point);
+    * beside it, a linear map across variates where validation gains by it clearly (:mod:`skts.fmamba.across`; goes with
+      ``skip``);
     * an offset of each variate (``pos_embed``), carried to other data by column name, and the first harmonics of the
       time of day (``phase_embed``), added to the tokens;
     * for 50 variates or more, two stages: attention first, then the state space, kept only if validation gains by it;

@@ -17,7 +17,7 @@ from skts.engine.batches import iterate
 from skts.fmamba.periodic import periodic_features
 from skts.fmamba.windows import DatedWindows
 
-__all__ = ["NETWORK", "REFERENCES", "Evidence", "judge"]
+__all__ = ["NETWORK", "REFERENCES", "Evidence", "judge", "more_than_luck"]
 
 NETWORK = "network"
 REFERENCES = ("linear", "last value")  # what has to be beaten: the better one of them
@@ -63,13 +63,18 @@ class Evidence:
         return "linear" if best == "last value" else best
 
     def _beats(self, name: str, reference: str) -> bool:
-        n_blocks = len(self.by_window) // self.horizon
-        if n_blocks < 2:
-            return False
         gain = self.by_window[:, self.names.index(reference)] - self.by_window[:, self.names.index(name)]
-        blocks = np.array([part.mean() for part in np.array_split(gain, n_blocks)])
-        bound = stats.t.ppf(1 - _LEVEL, n_blocks - 1) * blocks.std(ddof=1) / np.sqrt(n_blocks)
-        return bool(blocks.mean() > bound)
+        return more_than_luck(gain, self.horizon)
+
+
+def more_than_luck(gain: np.ndarray, horizon: int) -> bool:
+    """Whether the mean gain over windows (n_windows,), in order of time, is surely above zero."""
+    n_blocks = len(gain) // horizon
+    if n_blocks < 2:
+        return False
+    blocks = np.array([part.mean() for part in np.array_split(gain, n_blocks)])
+    bound = stats.t.ppf(1 - _LEVEL, n_blocks - 1) * blocks.std(ddof=1) / np.sqrt(n_blocks)
+    return bool(blocks.mean() > bound)
 
 
 @torch.no_grad()

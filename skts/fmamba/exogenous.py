@@ -11,6 +11,7 @@ import pandas as pd
 
 from skts.errors import InputError
 from skts.fmamba.effects import Effects
+from skts.interop import WindowForecaster
 from skts.interop.horizon import times_after
 from skts.interop.panel import end_of, instances, joined, last_rows
 from skts.validation import check_params, check_series
@@ -125,6 +126,8 @@ class TakesExogenous:
             return forecasts
         rows = self._checked_exogenous(X, len(forecasts), np.shape(contexts)[1] + self.horizon_)
         return forecasts + Effects(**self.effects_)(rows)[:, -self.horizon_ :]
+
+    predict_windows.__doc__ = WindowForecaster.predict_windows.__doc__
 
     def _placed(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Rows of arrays, which begin at 0, behind those seen."""

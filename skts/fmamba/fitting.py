@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from skts.base import TorchEstimatorMixin
 from skts.engine import FitRun, cut_last_part, forward
 from skts.errors import InputError, ParameterError
+from skts.fmamba.across import fit_across
 from skts.fmamba.attention import NORMS
 from skts.fmamba.blend import blended
 from skts.fmamba.clock import WindowClock
@@ -49,7 +50,9 @@ class ForecasterFitting(TorchEstimatorMixin):
         self.cycle_ = Cycle.of(max(times, key=len), self.period, [np.nan_to_num(rows) for rows in scaled])
         lengths = {"context_length": self.context_length_, "horizon": self.horizon_, "n_variates": self.n_variates_}
         rows = sum(cut_last_part(len(s), self.validation_fraction, self.horizon_) for s in series)
-        made_for = defaults(self.n_variates_, self.context_length_, rows, self.cycle_)
+        made_for = defaults(self.n_variates_, self.context_length_, self.horizon_, rows, self.cycle_)
+        if self.attention is None and self.mamba is None:
+            made_for["n_across"] = 0  # a network without mixing
         made_for = {**made_for, "missing_embed": holes, **getattr(self, "pretrained_", {}).get("config", {})}
         self.module_config_ = {**made_for, **lengths}
         return self._windows_of(scaled, times)
@@ -173,6 +176,10 @@ class ForecasterFitting(TorchEstimatorMixin):
             return forms, ""
         best = judge(forms.maps, told(valid), self._sizes, run.settings.device).best_map()
         skip.set(forms.maps[best])
+        if module.across is not None:
+            device = run.settings.device
+            fit_across(module.across.cpu(), skip.cpu(), train, valid)
+            module.to(device)
         return forms, best
 
     @property

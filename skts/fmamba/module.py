@@ -11,14 +11,15 @@ standard deviation,
     E &\leftarrow \operatorname{LN}(E + \operatorname{MLP}(E)) \qquad \text{(these three n\_layers times)} \\
     \hat Y^\top &= E W_P + b
 
-A closed-form map of the window may stand beside it (``skip``): then the projector starts at zero, and the network
-learns what that map leaves over. ``phase_embed`` adds the harmonics of the time in the cycle to every token, in front
-of the first layer, so that variates can react to it each in their own way.
+A closed-form map of the window may stand beside it (``skip``), and one across variates: then the projector starts at
+zero, and the network learns what these maps leave over. ``phase_embed`` adds the harmonics of the time in the cycle to
+every token, in front of the first layer, so that variates can react to it each in their own way.
 """
 
 import torch
 from torch import Tensor, nn
 
+from skts.fmamba.across import AcrossMap
 from skts.fmamba.attention import FastAttention, break_even
 from skts.fmamba.mamba import BiMamba, Mamba
 from skts.fmamba.periodic import PeriodicMap, harmonics
@@ -86,6 +87,8 @@ class FMambaNet(nn.Module):
         Add a :class:`~skts.fmamba.periodic.PeriodicMap`, whose coefficients are zero until they are set.
     n_harmonics, n_modulations : int, default=0
         Of the skip's map.
+    n_across : int, default=0
+        With a skip: lags of a :class:`~skts.fmamba.across.AcrossMap` that is added to it.
     missing_embed : bool, default=False
         Tell the tokens which steps are missing, by a linear map of the mask that starts at zero.
     """
@@ -117,6 +120,7 @@ class FMambaNet(nn.Module):
         skip: bool = False,
         n_harmonics: int = 0,
         n_modulations: int = 0,
+        n_across: int = 0,
         missing_embed: bool = False,
     ) -> None:
         super().__init__()
@@ -149,6 +153,7 @@ class FMambaNet(nn.Module):
         self.final_norm = nn.LayerNorm(d_model)
         self.project = nn.Linear(d_model, horizon)
         self.skip = PeriodicMap(context_length, horizon, n_variates, n_harmonics, n_modulations) if skip else None
+        self.across = AcrossMap(n_across, n_variates, horizon) if skip and n_across else None
         if skip:
             nn.init.zeros_(self.project.weight)
             nn.init.zeros_(self.project.bias)
@@ -171,7 +176,8 @@ class FMambaNet(nn.Module):
         if self.instance_norm:
             Y = Y * scale if self.skip is not None else Y * scale + mean
         Y = Y.transpose(1, 2)
-        return Y if self.skip is None else Y + self.skip(windows, angle)
+        Y = Y if self.skip is None else Y + self.skip(windows, angle)
+        return Y if self.across is None else Y + self.across(windows)
 
     def encode(  # (B, N, L), (B,), (B, L, N) -> (B, N, D)
         self, X: Tensor, angle: Tensor, known: Tensor | None = None

@@ -66,18 +66,20 @@ def test_windows_per_epoch_bounds_an_epoch():
 
 def test_harmonics_need_turns_of_the_cycle():
     day = Cycle(24.0, 1.0, False)
-    assert defaults(3, 96, 24 * 100, day)["n_modulations"] == 2
-    assert defaults(3, 96, 24 * 10, day)["n_modulations"] == 0
-    assert defaults(3, 96, 24 * 10, day)["n_harmonics"] == 4
-    assert defaults(3, 96, 24 * 2, day)["n_harmonics"] == 0
-    assert defaults(3, 96, 10_000, Cycle(7.0, 1.0, False))["n_harmonics"] == 3  # the fourth is an alias of the third
-    assert defaults(3, 96, 10_000, None)["phase_embed"] == 0
+    assert defaults(3, 96, 24, 24 * 100, day)["n_modulations"] == 2
+    assert defaults(3, 96, 24, 24 * 10, day)["n_modulations"] == 0
+    assert defaults(3, 96, 24, 24 * 10, day)["n_harmonics"] == 4
+    assert defaults(3, 96, 24, 24 * 2, day)["n_harmonics"] == 0
+    assert (
+        defaults(3, 96, 24, 10_000, Cycle(7.0, 1.0, False))["n_harmonics"] == 3
+    )  # the fourth is an alias of the third
+    assert defaults(3, 96, 24, 10_000, None)["phase_embed"] == 0
 
 
 @pytest.mark.parametrize("n_variates", [WIDE - 1, WIDE])
 def test_many_sensors_are_mixed_from_the_start(n_variates):
     wide = n_variates == WIDE
-    found = defaults(n_variates, 24, 1000, None)
+    found = defaults(n_variates, 24, 12, 1000, None)
     assert found["skip"] is not wide
     assert found["mix_gate"] == ("mamba" if wide else True)
 
