@@ -96,8 +96,8 @@ loss = 100 * (table["all others"] / table.loc["complete data", "all others"] - 1
 print("lost on sensors that are alive, %:", loss.round(1).to_dict())
 
 # %%
-# So: a fifth of all values missing costs the sensors that are alive less than a tenth, if the forecaster gets the holes
+# So: a fifth of all values missing costs the sensors that are alive less than a fifth, if the forecaster gets the holes
 # as they are; repeating the last value first is worse, and ruinous for the dead sensor, whose last value may have been
 # taken in a jam. On this road, where a value says little about the next one and the hour says much, the daily course is
-# the best thing to put into a hole: the forecaster itself draws a straight line between neighbours, and forecasts the
-# mean of a sensor that is silent.
+# the best thing to put into a hole: the forecaster itself draws a straight line between neighbours. Of a sensor that is
+# silent it forecasts the daily course by itself.

@@ -123,6 +123,8 @@ class FMambaForecaster(
     undated_ : dict of str to numpy.ndarray
         How windows without times are forecast: the classifier that reads the time of day off a window, and the weights
         and the map of the blend where it is read; empty without a cycle.
+    course_ : numpy.ndarray of shape (2 * n_harmonics, n_variates)
+        The usual course through the cycle, standardised: the forecast of a variate of which a window knows nothing.
     cycle_ : tuple or None
         Length of the cycle, step of the index, and whether both are in seconds, else in rows.
     guard_errors_ : dict of str to numpy.ndarray of shape (n_variates,)
@@ -344,7 +346,7 @@ class FMambaForecaster(
             some = (scaled[unknown], expected, told["weights"], told["coef"])
             forecast[unknown] = self._blended(*some, *(mask[unknown] for mask in masks))
         if there is not None:
-            self._fall_back(forecast, ~there.any(1))
+            self._fall_back(forecast, ~there.any(1), self._usual(cutoffs, ahead + 1, self.horizon_))
         return forecast * self.scale_ + self.center_
 
     def _blended(

@@ -20,6 +20,7 @@ from skts.fmamba.blend import blended
 from skts.fmamba.clock import WindowClock
 from skts.fmamba.closed_forms import ClosedForms, fit_closed_forms, without_validation
 from skts.fmamba.conformal import held_out_errors
+from skts.fmamba.course import fit_course
 from skts.fmamba.cycle import Cycle
 from skts.fmamba.defaults import WIDE, carried, defaults
 from skts.fmamba.evidence import NETWORK, judge
@@ -51,6 +52,9 @@ class ForecasterFitting(TorchEstimatorMixin):
         lengths = {"context_length": self.context_length_, "horizon": self.horizon_, "n_variates": self.n_variates_}
         rows = sum(cut_last_part(len(s), self.validation_fraction, self.horizon_) for s in series)
         made_for = defaults(self.n_variates_, self.context_length_, self.horizon_, rows, self.cycle_)
+        cuts = [max(1, cut_last_part(len(s), self.validation_fraction, self.horizon_)) for s in scaled]
+        seen = [(s[:cut], self._angles_at(index[:cut])) for s, cut, index in zip(scaled, cuts, times, strict=True)]
+        self.course_ = fit_course(*zip(*seen, strict=True), made_for["n_harmonics"])
         if self.attention is None and self.mamba is None:
             made_for["n_across"] = 0  # a network without mixing
         made_for = {**made_for, "missing_embed": holes, **getattr(self, "pretrained_", {}).get("config", {})}

@@ -1,10 +1,11 @@
 r"""Windows with holes: what stands in for a missing value, and who is told.
 
 Inside of a context a straight line between the neighbours fills a hole, at its ends the nearest known value; a variate
-without any stands at the training part's mean. Each context is filled by itself: nothing is known of the rows after it.
-All linear maps work on such windows. The network takes mean and spread over the known values alone, and adds a linear
-map of the mask to the tokens. Missing targets weigh nothing in the loss and in the judgement of the candidates; the
-normal equations of the closed forms, which have no place for weights of single values, take them as filled.
+without any stands at the training part's mean, and its usual course through the cycle is forecast. Each context is
+filled by itself: nothing is known of the rows after it. All linear maps work on such windows. The network takes mean
+and spread over the known values alone, and adds a linear map of the mask to the tokens. Missing targets weigh nothing
+in the loss and in the judgement of the candidates; the normal equations of the closed forms, which have no place for
+weights of single values, take them as filled.
 """
 
 import warnings
@@ -17,6 +18,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from skts.fmamba.course import angles_ahead, course_at
+from skts.fmamba.cycle import Cycle
 from skts.fmamba.windows import DatedWindows, ToldWindows
 from skts.interop.panel import instances
 
@@ -123,17 +126,30 @@ class MissingValues:
     def _without_sentinel(self, y: pd.DataFrame) -> pd.DataFrame:
         return y if self._sentinel is None else y.mask(y == self._sentinel)
 
-    def _fall_back(self, forecast: np.ndarray, unknown: np.ndarray) -> None:
-        """The training part's mean for variates (n, N) of which a window knows nothing, in standardised forecasts."""
-        forecast[np.broadcast_to(unknown[:, None], forecast.shape)] = 0.0
+    def _fall_back(self, forecast: np.ndarray, unknown: np.ndarray, usual: np.ndarray) -> None:
+        """The usual course for variates (n, N) of which a window knows nothing, in standardised forecasts (n, H, N)."""
+        np.copyto(forecast, usual, where=unknown[:, None])
         columns = self.context_.columns[unknown.any(0)]
-        warn_of_unknown(columns, "in a context", "its last value before, or its training mean, is forecast")
+        warn_of_unknown(columns, "in a context", "its usual course, from the level known last, is forecast")
+
+    def _usual(self, times: pd.Index, ahead: int, n_steps: int) -> np.ndarray:
+        """The usual course (n, n_steps, N) from so many steps after these times on, standardised."""
+        period = 1.0 if self.cycle_ is None else Cycle(*self.cycle_).period
+        return course_at(angles_ahead(self._angles_at(times, ahead), n_steps, period), self.course_)
+
+    def _level(self, frame: pd.DataFrame) -> np.ndarray:
+        """How far each variate (N,) last was above its usual course: the mean over a turn, or the last value."""
+        n = 1 if self.cycle_ is None else round(Cycle(*self.cycle_).period)
+        usual = course_at(self._angles_at(frame.index), self.course_) * self.scale_ + self.center_
+        above = frame - usual
+        return np.array([above[column].dropna().iloc[-n:].mean() for column in above])
 
     def _rollout(self, contexts: np.ndarray, n_steps: int, **dated: Any) -> np.ndarray:
         forecasts = super()._rollout(contexts, n_steps, **dated)
         unknown = np.isnan(contexts).all(1)
         if not unknown.any():
             return forecasts
-        last = np.stack([frame.ffill().iloc[-1].to_numpy(np.float64) for frame in instances(self.replay_).values()])
-        remembered = unknown & ~np.isnan(last)
-        return np.where(remembered[:, None], last[:, None], forecasts)
+        level = np.stack([self._level(frame) for frame in instances(self.replay_).values()])
+        usual = self._usual(dated["cutoffs"], 1, n_steps) * self.scale_ + self.center_
+        remembered = unknown & ~np.isnan(level)
+        return np.where(remembered[:, None], usual + level[:, None], forecasts)

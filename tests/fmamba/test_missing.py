@@ -77,13 +77,35 @@ def test_a_variate_without_a_value_falls_back_and_is_named():
     gap = y.iloc[:20].set_axis(pd.date_range(y.index[-1] + y.index.freq, periods=20, freq="h")).assign(s2=np.nan)
     with pytest.warns(UserWarning, match=r"No value of \['s2'\] is known in a context"):
         forecast = model.update(gap, update_params=False).predict()
-    np.testing.assert_allclose(forecast["s2"], y["s2"].iloc[-1])  # its last value before
+    hours = 2 * np.pi * (len(y) + 20 + np.arange(2)) / 24
+    np.testing.assert_allclose(forecast["s2"], 5 + 3 * np.sin(hours + 2), atol=0.3)  # its usual course
     window = y.to_numpy()[None, -12:].copy()
     window[..., 2] = np.nan
-    with pytest.warns(UserWarning, match="training mean"):
-        told = model.predict_windows(window)
-    np.testing.assert_allclose(told[..., 2], model.center_[2])
-    assert np.isfinite(told).all()
+    for cutoffs, usual in ((y.index[-1:], 5 + 3 * np.sin(2 * np.pi * (len(y) + np.arange(2)) / 24 + 2)), (None, 5.0)):
+        with pytest.warns(UserWarning, match="usual course"):
+            told = model.predict_windows(window, cutoffs=cutoffs)
+        np.testing.assert_allclose(told[0, :, 2], usual, atol=0.3)  # its mean, where the time is not known
+        assert np.isfinite(told).all()
+
+
+def test_without_a_cycle_a_dead_variate_stays_at_its_last_value():
+    y = sensors(300)
+    model = forecaster(period=None).fit(y, fh=[1, 2])
+    gap = y.iloc[:20].set_axis(pd.date_range(y.index[-1] + y.index.freq, periods=20, freq="h")).assign(s2=np.nan)
+    with pytest.warns(UserWarning, match="in a context"):
+        forecast = model.update(gap, update_params=False).predict()
+    np.testing.assert_allclose(forecast["s2"], y["s2"].iloc[-1])
+
+
+def test_a_dead_variate_keeps_the_level_that_it_was_last_known_at():
+    y = sensors(600)
+    y.iloc[500:, 2] += 10
+    model = forecaster().fit(y, fh=[1, 2])
+    gap = y.iloc[:20].set_axis(pd.date_range(y.index[-1] + y.index.freq, periods=20, freq="h")).assign(s2=np.nan)
+    with pytest.warns(UserWarning, match="in a context"):
+        forecast = model.update(gap, update_params=False).predict()
+    hours = 2 * np.pi * (len(y) + 20 + np.arange(2)) / 24
+    np.testing.assert_allclose(forecast["s2"], 15 + 3 * np.sin(hours + 2), atol=0.5)
 
 
 def test_a_variate_without_any_value_in_fit():
