@@ -37,7 +37,7 @@ EXPECTED_FAILURES = {
         "check_sample_weight_equivalence_on_dense_data": "stochastic batches: equal in expectation only",
         "check_sample_weight_equivalence_on_sparse_data": "stochastic batches: equal in expectation only",
     }
-    for name in ("SmallClassifier", "JointEBMClassifier", "FractalSampler")
+    for name in ("SmallClassifier", "JointEBMClassifier")
 }
 
 
