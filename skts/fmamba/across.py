@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from skts.engine.batches import iterate
 from skts.fmamba.evidence import more_than_luck
 
-__all__ = ["AcrossMap", "fit_across", "lags_across"]
+__all__ = ["AcrossMap", "error_with", "fit_across", "lags_across"]
 
 _LAGS = 12
 _MOST_FEATURES, _MOST_COEFFICIENTS = 600, 2**22
@@ -113,6 +113,28 @@ def fit_across(across: AcrossMap, skip: nn.Module, train: Any, valid: Any) -> No
     gains, left = _gains(across, skip, valid)
     if gains.mean() < _WORTH * left or not more_than_luck(gains, across.coef.shape[-1]):
         across.coef.zero_()
+
+
+@torch.no_grad()
+def error_with(across: AcrossMap, skip: nn.Module, windows: Any) -> float:
+    """Mean squared error of closed form and map together.
+
+    Parameters
+    ----------
+    across : AcrossMap
+        The map.
+    skip : torch.nn.Module
+        The closed form.
+    windows : DatedWindows
+        Where to measure.
+
+    Returns
+    -------
+    float
+        Over windows, steps and variates.
+    """
+    gains, without = _gains(across, skip, windows)
+    return without - float(gains.mean())
 
 
 def _left(across: AcrossMap, skip: nn.Module, x: Tensor, y: Tensor, angle: Tensor) -> tuple[Tensor, Tensor]:

@@ -150,6 +150,8 @@ class FastAttention(nn.Module):
     def _draw(self) -> Tensor:
         """Projections that follow from the seed and the number of steps alone: the global generator stays untouched."""
         assert self.n_features is not None
+        if self.seed.is_meta:  # a network that is built for its shapes alone
+            return torch.empty(self.n_features, self.head_width)
         generator = torch.Generator().manual_seed(int(self.seed) + int(self.steps))
         return random_features(self.n_features, self.head_width, generator)
 

@@ -42,7 +42,7 @@ def defaults(n_variates: int, context: int, horizon: int, n_rows: int, cycle: Cy
     modulations = min(_MODULATIONS, affordable) if turns >= _TURNS_FOR_MODULATIONS else 0
     return {
         "skip": not wide,
-        "n_across": 0 if wide else lags_across(n_variates, context, horizon),
+        "n_across": lags_across(n_variates, context, horizon),
         "mix_gate": "mamba" if wide else True,
         "mlp_embed": False,
         "dropout": 0.2,

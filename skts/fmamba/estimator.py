@@ -193,13 +193,14 @@ class FMambaForecaster(
     Around that wiring, ``variant="auto"`` puts (``module_kwargs`` switches each of them off):
 
     * the closed form of :mod:`skts.fmamba.periodic`, or the linear map where the periodic one is not clearly better, as
-      a frozen skip of the network, whose projector starts at zero (``skip``; not from 50 variates on, where mixing them
-      is the point);
+      a frozen skip of the network, whose projector starts at zero (``skip``; not at first from 50 variates on, where
+      mixing them is the point);
     * beside it, a linear map across variates where validation gains by it clearly (:mod:`skts.fmamba.across`; goes with
       ``skip``);
     * an offset of each variate (``pos_embed``), carried to other data by column name, and the first harmonics of the
       time of day (``phase_embed``), added to the tokens;
     * for 50 variates or more, two stages: attention first, then the state space, kept only if validation gains by it;
+      and a third one from the closed forms, if these alone are better on validation than the network;
     * gates of attention and state space that start at zero (``mix_gate``; from 50 variates on, of the latter alone);
     * absolute errors as training loss, which a few wild stretches do not lead (squared ones from 50 variates on).
 

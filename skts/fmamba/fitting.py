@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from skts.base import TorchEstimatorMixin
 from skts.engine import FitRun, cut_last_part, forward
 from skts.errors import InputError, ParameterError
-from skts.fmamba.across import fit_across
+from skts.fmamba.across import error_with, fit_across
 from skts.fmamba.attention import NORMS
 from skts.fmamba.blend import blended
 from skts.fmamba.clock import WindowClock
@@ -27,6 +27,7 @@ from skts.fmamba.evidence import NETWORK, judge
 from skts.fmamba.guard import Guard, choose
 from skts.fmamba.missing import HoledWindows, told, warn_of_unknown
 from skts.fmamba.module import PRESETS, FMambaNet
+from skts.fmamba.periodic import PeriodicMap
 from skts.fmamba.scaling import training_scale
 from skts.fmamba.windows import DatedWindows
 from skts.validation import check_options
@@ -55,8 +56,13 @@ class ForecasterFitting(TorchEstimatorMixin):
         cuts = [max(1, cut_last_part(len(s), self.validation_fraction, self.horizon_)) for s in scaled]
         seen = [(s[:cut], self._angles_at(index[:cut])) for s, cut, index in zip(scaled, cuts, times, strict=True)]
         self.course_ = fit_course(*zip(*seen, strict=True), made_for["n_harmonics"])
-        if self.attention is None and self.mamba is None:
-            made_for["n_across"] = 0  # a network without mixing
+        plain = self.variant != "auto" or not (self.module_kwargs or {}).get("skip", True)
+        if plain or (self.attention is None and self.mamba is None):
+            made_for["n_across"] = 0  # a paper's network, or one without mixing
+        if "_start_from" in self.__dict__ and not plain:  # what the last fit decided stays
+            earlier = self._start_from["weights"]
+            made_for["skip"] = "skip.coef" in earlier
+            made_for["n_across"] *= "across.coef" in earlier
         made_for = {**made_for, "missing_embed": holes, **getattr(self, "pretrained_", {}).get("config", {})}
         self.module_config_ = {**made_for, **lengths}
         return self._windows_of(scaled, times)
@@ -103,6 +109,8 @@ class ForecasterFitting(TorchEstimatorMixin):
         self._clock = as_judged if valid is None else self._fitted_clock(module, batches)
         forms, skip = self._closed_forms(run, module, train, valid, fresh)
         self._train_network(run, module, train, valid, fresh)
+        if fresh and module.skip is None and module.across is not None:
+            skip = self._try_closed_forms(run, module, forms, train, valid)
         self._guard, self._residuals = self._weighed(run, module, forms, held_out)
         if as_judged is not None:
             timeless = held_out.told_by(as_judged)
@@ -173,7 +181,7 @@ class ForecasterFitting(TorchEstimatorMixin):
         skip = module.skip if fresh else None
         if skip is not None and valid is None:
             skip.set(without_validation(train))
-        if valid is None or (self.guard is None and skip is None):
+        if valid is None or (self.guard is None and skip is None and module.across is None):
             return None, ""
         forms = fit_closed_forms(train, valid, *self._sizes)
         if skip is None:
@@ -181,10 +189,39 @@ class ForecasterFitting(TorchEstimatorMixin):
         best = judge(forms.maps, told(valid), self._sizes, run.settings.device).best_map()
         skip.set(forms.maps[best])
         if module.across is not None:
-            device = run.settings.device
             fit_across(module.across.cpu(), skip.cpu(), train, valid)
-            module.to(device)
+            module.to(run.settings.device)
         return forms, best
+
+    def _try_closed_forms(
+        self,
+        run: FitRun,
+        module: FMambaNet,
+        forms: ClosedForms | None,
+        train: DatedWindows,
+        valid: DatedWindows | None,
+    ) -> str:
+        """Of many sensors: a second training, from closed forms, if these alone beat the network on validation windows.
+
+        Returns the name of the form, "" where the network stays as it is, without a map across variates.
+        """
+        if forms is not None and valid is not None:
+            best = judge(forms.maps, told(valid), self._sizes, run.settings.device).best_map()
+            skip = PeriodicMap(self.context_length_, self.horizon_, self.n_variates_, *self._sizes)
+            skip.set(forms.maps[best])
+            across = module.across.cpu()
+            fit_across(across, skip, train, valid)
+            judged = told(valid).sampled(self._windows_per_epoch)
+            reached = min((row["valid_loss"] for row in run.history), default=np.inf)
+            if bool(across.coef.any()) and error_with(across, skip, judged) < reached:
+                module.start_from(skip)
+                module.to(run.settings.device)
+                self.module_config_["skip"] = True
+                drawn = told(train).sampled(self._windows_per_epoch, run.settings.seed)
+                run.train(module, drawn, self._loss, valid=judged, stage="closed forms", keep_start=True)
+                return best
+        module.across, self.module_config_["n_across"] = None, 0
+        return ""
 
     @property
     def _from_nothing(self) -> bool:

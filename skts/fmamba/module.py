@@ -88,7 +88,7 @@ class FMambaNet(nn.Module):
     n_harmonics, n_modulations : int, default=0
         Of the skip's map.
     n_across : int, default=0
-        With a skip: lags of a :class:`~skts.fmamba.across.AcrossMap` that is added to it.
+        Lags of an :class:`~skts.fmamba.across.AcrossMap` that is added, whose coefficients are zero until they are set.
     missing_embed : bool, default=False
         Tell the tokens which steps are missing, by a linear map of the mask that starts at zero.
     """
@@ -153,10 +153,15 @@ class FMambaNet(nn.Module):
         self.final_norm = nn.LayerNorm(d_model)
         self.project = nn.Linear(d_model, horizon)
         self.skip = PeriodicMap(context_length, horizon, n_variates, n_harmonics, n_modulations) if skip else None
-        self.across = AcrossMap(n_across, n_variates, horizon) if skip and n_across else None
+        self.across = AcrossMap(n_across, n_variates, horizon) if n_across else None
         if skip:
-            nn.init.zeros_(self.project.weight)
-            nn.init.zeros_(self.project.bias)
+            self.start_from(self.skip)
+
+    def start_from(self, skip: PeriodicMap | None) -> None:
+        """Forecast what a closed form does, until training goes on."""
+        self.skip = skip
+        nn.init.zeros_(self.project.weight)
+        nn.init.zeros_(self.project.bias)
 
     def forward(  # (B, L, N), (B,), (B, L, N) -> (B, H, N)
         self, X: Tensor, angle: Tensor | None = None, known: Tensor | None = None

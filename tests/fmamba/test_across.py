@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
+from skts import load, save
 from skts.fmamba.across import AcrossMap, fit_across, lags_across
 from skts.fmamba.export import export_program
 from skts.fmamba.periodic import PeriodicMap
@@ -95,3 +96,34 @@ def test_what_it_can_afford():
     assert lags_across(7, 4, 96) == 4
     assert lags_across(49, 96, 96) * 49 <= 600
     assert lags_across(49, 96, 10_000) == 0
+
+
+def road(n=260, seed=0, coupled=True):
+    """Fifty sensors: a wave passes each one a row later, or each has its own."""
+    rng = np.random.default_rng(seed)
+    wave = rng.standard_normal((n + 50, 50 if not coupled else 1))
+    seen = [wave[50 - i : 50 - i + n, 0 if coupled else i] for i in range(50)]
+    return pd.DataFrame(np.stack(seen, 1) + 0.2 * rng.standard_normal((n, 50)))
+
+
+def test_many_sensors_start_anew_from_closed_forms_that_beat_their_network(tmp_path):
+    settings = {"guard": None, "max_epochs": 1, "context_length": 6}
+    y = road()
+    model = forecaster(**settings).fit(y, fh=[1])
+    assert model.history_[-1]["stage"] == "closed forms"
+    assert model.history_[-1]["valid_loss"] < 0.3 * min(row["valid_loss"] for row in model.history_[:-1])
+    assert model.module_.across.coef.any()
+    save(model, tmp_path / "model.skts")
+    pd.testing.assert_frame_equal(load(tmp_path / "model.skts").predict(), model.predict())
+    again = model.set_params(warm_start=True).fit(y, fh=[1])
+    assert again.module_.skip is not None
+    assert again.history_[-1]["valid_loss"] < 0.5
+
+
+def test_many_sensors_that_go_their_own_ways_keep_their_network_and_its_linear_cost():
+    model = forecaster(guard=None, max_epochs=1, context_length=6).fit(road(coupled=False), fh=[1])
+    assert model.module_.across is None
+    assert model.module_.skip is None
+    assert {row["stage"] for row in model.history_} == {"attention", "scan"}
+    again = model.set_params(warm_start=True).fit(road(coupled=False), fh=[1])
+    assert again.module_.across is None

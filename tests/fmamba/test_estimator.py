@@ -12,7 +12,7 @@ from sktime.forecasting.model_selection import ForecastingGridSearchCV
 from sktime.split import ExpandingWindowSplitter
 from sktime.transformations.difference import Differencer
 
-from skts import FMambaForecaster
+from skts import FMambaForecaster, load, save
 from skts.errors import DivergenceError, InputError, InSampleError, ParameterError
 from skts.metrics import make_forecast_scorer
 
@@ -421,3 +421,12 @@ def test_bad_rare_settings_are_refused(rare):
 def test_bad_training_settings_are_refused(rare):
     with pytest.raises(ParameterError, match=r"Expected .* Got "):
         forecaster(net_kwargs=rare).fit(waves(), fh=[1])
+
+
+@pytest.mark.parametrize(
+    "wiring", [{"attention": "favor+"}, {"attention": "relu"}, {"variant": "tai"}, {"variant": "arxiv"}]
+)
+def test_every_wiring_is_saved_and_loaded(wiring, tmp_path):
+    model = forecaster(**wiring).fit(waves(), fh=[1, 2])
+    save(model, tmp_path / "model.skts")
+    pd.testing.assert_frame_equal(load(tmp_path / "model.skts").predict(), model.predict())
