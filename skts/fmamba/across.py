@@ -26,7 +26,7 @@ __all__ = ["AcrossMap", "error_with", "fit_across", "lags_across"]
 _LAGS = 12
 _MOST_FEATURES, _MOST_COEFFICIENTS = 600, 2**22
 _PENALTIES = (1e-3, 1e-2, 0.1, 1.0, 10.0)
-_WORTH = 0.05  # of the validation error, at the least: of a gain of one percent nothing was left in later data
+_WORTH = 0.05  # of the validation error, at the least: less is not worth coupling all variates
 _WINDOWS = 256  # at a time
 
 
@@ -137,17 +137,11 @@ def error_with(across: AcrossMap, skip: nn.Module, windows: Any) -> float:
     return without - float(gains.mean())
 
 
-def _left(across: AcrossMap, skip: nn.Module, x: Tensor, y: Tensor, angle: Tensor) -> tuple[Tensor, Tensor]:
-    """Features (B, N * Q), and what the closed form leaves (B, H, N)."""
-    return across.features(x), y - skip(x, angle)
-
-
 def _moments(across: AcrossMap, skip: nn.Module, windows: Any) -> tuple[Tensor, Tensor, Tensor]:
     """Sums over windows of f f', f r' and r r for features f and remainders r (B, N * H)."""
     sums: list[Tensor] = []
     for (x, y, angle, *_), _, _ in iterate(windows, _WINDOWS):
-        f, left = _left(across, skip, x, y, angle)
-        f, r = f.double(), left.transpose(1, 2).flatten(1).double()
+        f, r = across.features(x).double(), (y - skip(x, angle)).transpose(1, 2).flatten(1).double()
         terms = [f.T @ f, f.T @ r, r.square().sum(0)]
         sums = [a + b for a, b in zip(sums, terms, strict=True)] if sums else terms
     return tuple(sums)  # type: ignore[return-value]
@@ -162,7 +156,7 @@ def _gains(across: AcrossMap, skip: nn.Module, windows: Any) -> tuple[np.ndarray
     """How much smaller the squared error of each window is with the map, and its mean without."""
     without, with_map = [], []
     for (x, y, angle, *_), _, _ in iterate(windows, _WINDOWS):
-        _, left = _left(across, skip, x, y, angle)
+        left = y - skip(x, angle)
         without.append(left.square().mean((1, 2)))
         with_map.append((left - across(x)).square().mean((1, 2)))
     errors = torch.cat(without).double().numpy()

@@ -1,7 +1,4 @@
-"""The usual course of each variate through the cycle: its forecast where nothing else is known of it.
-
-To fill the holes of a context by it as well was tried, and did not pay.
-"""
+"""The usual course of each variate through the cycle: its forecast where nothing else is known of it."""
 
 import math
 from collections.abc import Sequence

@@ -89,11 +89,11 @@ class TakesExogenous:
         """Newer rows less the effect of X, and all rows of X that are known thereby."""
         if not self._takes(X, "the new rows of y"):
             return y, self.exogenous_
-        before, effect, grown = instances(self.exogenous_), {}, {}
+        effects, before, effect, grown = Effects(**self.effects_), instances(self.exogenous_), {}, {}
         y = self._placed(y)
         for key, rows in _beside(y, self._placed(self._known_columns(X))).items():
             grown[key] = _behind(before[key], rows) if key in before else rows
-            found = _frame(Effects(**self.effects_)(grown[key].to_numpy(np.float64)), grown[key].index, y)
+            found = _frame(effects(grown[key].to_numpy(np.float64)), grown[key].index, y)
             effect[key] = found.loc[rows.index]
         grown = {**before, **grown}
         return _less(y, effect), joined(grown, y.index.names)

@@ -51,9 +51,8 @@ class ForecasterFitting(TorchEstimatorMixin):
         warn_of_unknown(self.context_.columns[unknown], "in fit", "zero is forecast")
         self.cycle_ = Cycle.of(max(times, key=len), self.period, [np.nan_to_num(rows) for rows in scaled])
         lengths = {"context_length": self.context_length_, "horizon": self.horizon_, "n_variates": self.n_variates_}
-        rows = sum(cut_last_part(len(s), self.validation_fraction, self.horizon_) for s in series)
-        made_for = defaults(self.n_variates_, self.context_length_, self.horizon_, rows, self.cycle_)
         cuts = [max(1, cut_last_part(len(s), self.validation_fraction, self.horizon_)) for s in scaled]
+        made_for = defaults(self.n_variates_, self.context_length_, self.horizon_, sum(cuts), self.cycle_)
         seen = [(s[:cut], self._angles_at(index[:cut])) for s, cut, index in zip(scaled, cuts, times, strict=True)]
         self.course_ = fit_course(*zip(*seen, strict=True), made_for["n_harmonics"])
         plain = self.variant != "auto" or not (self.module_kwargs or {}).get("skip", True)

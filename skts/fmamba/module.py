@@ -157,7 +157,7 @@ class FMambaNet(nn.Module):
         if skip:
             self.start_from(self.skip)
 
-    def start_from(self, skip: PeriodicMap | None) -> None:
+    def start_from(self, skip: PeriodicMap) -> None:
         """Forecast what a closed form does, until training goes on."""
         self.skip = skip
         nn.init.zeros_(self.project.weight)
