@@ -30,7 +30,11 @@ from skts.fmamba import LinearForecaster
 TABLE = Path(__file__).parent.parent / "docs" / "bench_attribution.md"
 SEEDS, SEEN, NEW, VARIATES, STEPS = 10, 1500, 500, 8, 3
 AUTOREGRESSION, WEIGHTS, LAGS, NOISE = 0.5, (0.8, -0.6), (3, 5), 0.3
-SETTINGS: dict[str, dict[str, Any]] = {"defaults": {}, "lr=2e-3": {"lr": 2e-3}}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "defaults": {},
+    "no closed forms": {"module_kwargs": {"skip": False}},
+    "no closed forms, lr=2e-3": {"lr": 2e-3, "module_kwargs": {"skip": False}},
+}
 
 
 def system(seed: int) -> tuple[pd.DataFrame, np.ndarray]:
