@@ -1,13 +1,14 @@
 """What the slots hold: categories, ordinals and bins become codes, real numbers are standardised; and back."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
 
 from skts.errors import InputError, ParameterError
 from skts.fractal.bins import bin_codes, bin_log_density, bin_values, make_bins
+from skts.fractal.curves import bend, make_curve, unbend
 
 __all__ = ["LEAVES", "Columns"]
 
@@ -25,9 +26,9 @@ class Columns:
     kinds : tuple of str
         Length D: "categorical", "ordinal", "mix" or "bins".
     table_of : tuple of int
-        Length D: which table a slot uses; -1 for "mix".
+        Length D: which table a slot uses; -1 for a "mix" that is standardised alone.
     tables : tuple of numpy.ndarray
-        Values (V,) of categories and ordinals, bins (K, 3) of continuous columns.
+        Values (V,) of categories and ordinals, bins (K, 3) of continuous columns, curves (M, 3) of "mix" columns.
     loc, scale : numpy.ndarray of shape (D,)
         Mean and standard deviation of "mix" columns; 0 and 1 of the others.
     """
@@ -60,10 +61,9 @@ class Columns:
             If a leaf does not fit its column.
         """
         D = rows.shape[1]
-        groups = [np.arange(D)[np.arange(D) % repeats == g] for g in range(min(repeats, D))]
         kinds, table_of, tables = [""] * D, [-1] * D, []
         loc, scale = np.zeros(D), np.ones(D)
-        for group in groups:
+        for group in _groups(D, repeats):
             asked = leaf if isinstance(leaf, str) else leaf[group[0]]
             values = rows[:, group]
             values = values[np.isfinite(values)]
@@ -87,12 +87,23 @@ class Columns:
     @property
     def n_values(self) -> list[int]:
         """Number of codes of each slot, 0 for real numbers."""
-        return [0 if t < 0 else len(self.tables[t]) for t in self.table_of]
+        return [0 if real else len(self.tables[t]) for real, t in zip(self.real, self.table_of, strict=True)]
 
     @property
     def discrete(self) -> bool:
         """Whether every slot has probabilities, not densities."""
         return all(kind in ("categorical", "ordinal") for kind in self.kinds)
+
+    def bent(self, rows: np.ndarray, repeats: int) -> Self:
+        """The same, but for a curve that makes each "mix" column of ``rows`` (n, D) look normal; see `learn`."""
+        standard, table_of, tables = (rows - self.loc) / self.scale, list(self.table_of), list(self.tables)
+        for group in _groups(rows.shape[1], repeats):
+            if self.kinds[group[0]] == "mix":
+                values = standard[:, group]
+                tables.append(make_curve(values[np.isfinite(values)]))
+                for slot in group:
+                    table_of[slot] = len(tables) - 1
+        return replace(self, table_of=tuple(table_of), tables=tuple(tables))
 
     def encode(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Codes and standardised numbers (n, D) in float32, and what they leave out of the log-density (n, D), nats.
@@ -106,6 +117,10 @@ class Columns:
         left_out = np.tile(-np.log(self.scale), (len(rows), 1))
         for slot, t in enumerate(self.table_of):
             if t < 0:
+                continue
+            if self.kinds[slot] == "mix":
+                codes[:, slot], log_slope = bend(self.tables[t], codes[:, slot])
+                left_out[:, slot] += log_slope
                 continue
             seen = np.isfinite(rows[:, slot])
             column = rows[seen, slot]
@@ -121,15 +136,22 @@ class Columns:
 
     def decode(self, codes: np.ndarray, uniforms: np.ndarray) -> np.ndarray:
         """Rows (n, D) in float64 from codes; ``uniforms`` (n, D) choose the place within a bin."""
-        rows = codes * self.scale + self.loc
+        rows = codes.astype(np.float64)
         for slot, t in enumerate(self.table_of):
             if t < 0:
                 continue
+            table, kind = self.tables[t], self.kinds[slot]
+            if kind == "mix":
+                rows[:, slot] = unbend(table, rows[:, slot])
+                continue
             found = codes[:, slot].astype(np.int64)
-            table = self.tables[t]
-            bins = self.kinds[slot] == "bins"
-            rows[:, slot] = bin_values(table, found, uniforms[:, slot]) if bins else table[found]
-        return rows
+            rows[:, slot] = bin_values(table, found, uniforms[:, slot]) if kind == "bins" else table[found]
+        return rows * self.scale + self.loc
+
+
+def _groups(D: int, repeats: int) -> list[np.ndarray]:
+    """Slots that are ``repeats`` apart."""
+    return [np.arange(g, D, repeats) for g in range(min(repeats, D))]
 
 
 def _kind_of(values: np.ndarray) -> str:

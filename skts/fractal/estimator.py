@@ -36,6 +36,10 @@ class FractalSampler(FractalQueries, DensityMixin, FractalFitting, BaseEstimator
         the greatest are possible. "mix": real numbers, by a mixture of normal distributions. "bins": real numbers, by
         bins with exponential tails, where some values occur again and again. "auto": categories for words, ordinal for
         whole numbers of a range below 256, "bins" where one value holds more than a twentieth, else "mix".
+    scaling : {"auto", "standard", "normal"}, default="auto"
+        What numbers of "mix" columns go through first. "standard": mean 0, deviation 1. "normal": also a monotone
+        curve after which each column looks normal, for skewed columns and for those with bounds; densities take its
+        slope into account. "auto": what makes held-out rows likelier under the mixture.
     ordering : {"auto", "given", "random"} or array-like of shape (d,), default="auto"
         Order of the columns of a table. "auto" puts those that depend on each other close together.
     splits : "auto" or list of int, default="auto"
@@ -101,7 +105,9 @@ class FractalSampler(FractalQueries, DensityMixin, FractalFitting, BaseEstimator
     n_components_ : int
         Components of the mixture.
     mixture_score_ : float
-        Mean log-density of the held-out rows under the mixture alone, nats (in standardised numbers).
+        Mean log-density of the held-out rows under the mixture alone, nats.
+    scaling_ : str
+        The scaling in use.
     level_nll_ : dict of int to float
         Mean surprise of the held-out rows, nats for each number, at those that open a node of each level: what the
         network knows least about shows here first.
@@ -176,6 +182,7 @@ class FractalSampler(FractalQueries, DensityMixin, FractalFitting, BaseEstimator
         "layout": [StrOptions({"auto", "table", "series", "image"})],
         "generator": [str, list, tuple, callable, None],
         "leaf": [str, list, tuple],
+        "scaling": [StrOptions({"auto", "standard", "normal"})],
         "ordering": [StrOptions({"auto", "given", "random"}), "array-like"],
         "splits": [StrOptions({"auto"}), list, tuple],
         "dims": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left"), list, tuple],
@@ -191,6 +198,7 @@ class FractalSampler(FractalQueries, DensityMixin, FractalFitting, BaseEstimator
         layout: str = "auto",
         generator: Any = "ar",
         leaf: Any = "auto",
+        scaling: str = "auto",
         ordering: Any = "auto",
         splits: Any = "auto",
         dims: Any = "auto",
@@ -215,6 +223,7 @@ class FractalSampler(FractalQueries, DensityMixin, FractalFitting, BaseEstimator
         self.layout = layout
         self.generator = generator
         self.leaf = leaf
+        self.scaling = scaling
         self.ordering = ordering
         self.splits = splits
         self.dims = dims

@@ -17,7 +17,7 @@ from skts.base import TorchEstimatorMixin
 from skts.engine import ArrayBatches, FitRun
 from skts.errors import ParameterError
 from skts.fractal.columns import Columns, as_plain
-from skts.fractal.em import FittedMixture, choose_mixture, parents_of
+from skts.fractal.em import Shape
 from skts.fractal.generators import GENERATORS
 from skts.fractal.honesty import HonestMixtures, blend
 from skts.fractal.layout import Layout, lay_out
@@ -27,6 +27,7 @@ from skts.fractal.ordering import dependent_order, mutual_information
 from skts.fractal.paper import load_paper
 from skts.fractal.released import ReleasedNet
 from skts.fractal.samples import as_samples, learn_container
+from skts.fractal.search import MixtureSearch, parents_of
 from skts.validation import check_options, check_weights
 
 __all__ = ["FractalFitting"]
@@ -39,6 +40,7 @@ _RARE: dict[str, list[Any]] = {
 }
 
 _MOST_FULL = 2000  # numbers of a sample: beyond, covariances are diagonal
+_LEAST_GAIN = 0.01  # nats for each number, below which columns are not bent
 _MOST_JUDGED = 1000  # rows that level_nll_ and the weight of a blend are taken from
 
 
@@ -57,14 +59,11 @@ class FractalFitting(TorchEstimatorMixin):
             samples, label, weight = samples[kept], label[kept], weight[kept]
         layout = self._learn_layout(samples)
         rows = layout.flatten(samples)
-        columns = Columns.learn(rows, self._leaves(layout), self._rare("n_bins"), layout.repeats)
+        self.knows_missing_ = bool(self.mask_rate or np.isnan(rows).any())
+        self._held_out = _draw_held_out(len(rows), self.validation_fraction)
+        columns, codes = self._fit_mixture(rows, label, weight, layout)
         self.columns_ = as_plain(columns)
-        codes, _ = columns.encode(rows)
-        self.knows_missing_ = bool(self.mask_rate or np.isnan(codes).any())
-        self._held_out = _draw_held_out(len(codes), self.validation_fraction)
-        self._parents = self._parents_of(codes, columns)
-        self._mixture = self._fit_mixture(codes, label, weight, columns)
-        self.module_config_ = self._config(layout, columns, self._mixture)
+        self.module_config_ = self._config(layout, columns)
         return ArrayBatches.of(codes, label, self._mixture.fold, sample_weight=weight)
 
     def _learn_classes(self, y: Any, n: int, weight: Any) -> np.ndarray:
@@ -117,28 +116,37 @@ class FractalFitting(TorchEstimatorMixin):
             return ["categorical" if slot in words else "auto" for slot in layout.order]
         return self.leaf
 
-    def _parents_of(self, codes: np.ndarray, columns: Columns) -> list[int]:
-        n_values = columns.n_values
-        if not self._mixes:
-            return [-1] * sum(v > 0 for v in n_values)
-        return parents_of(mutual_information(codes), n_values)
+    def _fit_mixture(
+        self, rows: np.ndarray, label: np.ndarray, weight: Any, layout: Layout
+    ) -> tuple[Columns, np.ndarray]:
+        """The columns, and the rows in their codes, by the scaling under which held-out rows are likelier."""
+        standard = Columns.learn(rows, self._leaves(layout), self._rare("n_bins"), layout.repeats)
+        self._shape, seed, ways = self._shape_of(standard, rows), int(torch.randint(2**31 - 1, ())), {}
+        for scaling in self._scalings if standard.real.any() else ["standard"]:
+            columns = standard if scaling == "standard" else standard.bent(rows[~self._held_out], layout.repeats)
+            codes, left_out = columns.encode(rows)
+            search = MixtureSearch(codes, label, weight, self._shape, self._held_out, seed)
+            best = search.best(self._n_components_wanted)
+            ways[scaling] = best.score + float(left_out[search.judge].sum(1).mean()), columns, codes, search, best
+        least = {"standard": 0.0, "normal": _LEAST_GAIN * standard.real.sum()}
+        self.scaling_ = max(ways, key=lambda scaling: ways[scaling][0] - least[scaling])
+        self.mixture_score_, columns, codes, search, best = ways[self.scaling_]
+        alone = self.generator is None or (self._blended and columns.discrete)
+        self._mixture = best if alone else search.cross_fitted(best)
+        return columns, codes
 
-    def _fit_mixture(self, codes: np.ndarray, label: np.ndarray, weight: Any, columns: Columns) -> FittedMixture:
+    @property
+    def _scalings(self) -> list[str]:
+        if self.scaling != "auto":
+            return [self.scaling]
+        return [self.scaling_] if self.warm_start and hasattr(self, "module_") else ["standard", "normal"]
+
+    def _shape_of(self, columns: Columns, rows: np.ndarray) -> Shape:
+        n_values = columns.n_values
+        parents = parents_of(mutual_information(rows), n_values) if self._mixes else [-1] * sum(v > 0 for v in n_values)
         ordinal = np.array([kind == "ordinal" for kind in columns.kinds if kind != "mix"], dtype=bool)
-        return choose_mixture(
-            codes,
-            label,
-            weight,
-            columns.n_values,
-            self._n_classes,
-            self._parents,
-            ordinal,
-            self._n_components_wanted,
-            self._dependent(columns),
-            self._held_out,
-            seed=int(torch.randint(2**31 - 1, ())),
-            honest=self.generator is not None and not (self._blended and columns.discrete),
-        )
+        full = self._mixes and int(columns.real.sum()) <= _MOST_FULL
+        return Shape(n_values, self._n_classes, parents, ordinal, full)
 
     @property
     def _mixes(self) -> bool:
@@ -157,10 +165,6 @@ class FractalFitting(TorchEstimatorMixin):
             return self.module_config_["n_components"]
         return self.mixture
 
-    def _dependent(self, columns: Columns) -> bool:
-        """Whether the numbers of a component have a full covariance."""
-        return self._mixes and int(columns.real.sum()) <= _MOST_FULL
-
     @property
     def _blended(self) -> bool:
         """Images: the network learns more when it does not start from the mixture, and gains when it is blended."""
@@ -176,7 +180,7 @@ class FractalFitting(TorchEstimatorMixin):
     def _n_classes(self) -> int:
         return len(self.classes_) if hasattr(self, "classes_") else 0
 
-    def _config(self, layout: Layout, columns: Columns, fitted: FittedMixture) -> dict[str, Any]:
+    def _config(self, layout: Layout, columns: Columns) -> dict[str, Any]:
         is_table = layout.kind == "table"
         return {
             "arities": list(layout.arities),
@@ -185,9 +189,9 @@ class FractalFitting(TorchEstimatorMixin):
             "repeats": layout.n_slots if is_table else layout.shape[-1] if layout.repeats > 1 else 1,
             "n_values": columns.n_values,
             "n_classes": self._n_classes,
-            "n_components": fitted.n_components,
-            "parents": self._parents,
-            "full": self._dependent(columns),
+            "n_components": self._mixture.n_components,
+            "parents": self._shape.parents,
+            "full": self._shape.full,
             "blended": self._blended,
         }
 
@@ -277,10 +281,9 @@ class FractalFitting(TorchEstimatorMixin):
         if self.weights is not None:
             return
         fitted, (x, label, _) = self.__dict__.pop("_mixture"), self.__dict__.pop("_judged")
-        for name in ("_honest", "_held_out", "_parents"):
+        for name in ("_honest", "_held_out", "_shape"):
             self.__dict__.pop(name)
         self.splits_, self.n_components_ = self.module_config_["arities"], fitted.n_components
-        self.mixture_score_ = fitted.score
         surprise = -self._log_prob_slots(x.numpy(), label.numpy()).mean(0)
         opens = self._layout.opening_levels
         self.level_nll_ = {i: float(surprise[opens == i].mean()) for i in np.unique(opens).tolist()}

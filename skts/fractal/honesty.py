@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skts.fractal.em import FittedMixture
 from skts.fractal.mixture import Anchors, Mixture
 from skts.fractal.module import FractalNet
+from skts.fractal.search import FittedMixture
 
 __all__ = ["HonestMixtures", "blend"]
 

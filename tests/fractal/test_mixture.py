@@ -8,9 +8,10 @@ import torch
 from scipy.stats import multivariate_normal
 
 from skts import FractalSampler
-from skts.fractal.em import choose_mixture, parents_of
+from skts.fractal.em import Shape
 from skts.fractal.mixture import Mixture
 from skts.fractal.ordering import dependent_order, mutual_information
+from skts.fractal.search import MixtureSearch, parents_of
 
 RNG = np.random.default_rng(0)
 
@@ -19,8 +20,9 @@ def fitted(x, n_values, K, parents=(), label=None, n_classes=0):
     n = len(x)
     label = np.zeros(n, dtype=int) if label is None else label
     ordinal = np.zeros(sum(v > 0 for v in n_values), dtype=bool)
-    held = np.arange(n) % 10 == 0
-    return choose_mixture(x, label, None, n_values, n_classes, list(parents), ordinal, K, True, held, seed=0)
+    shape = Shape(n_values, n_classes, list(parents), ordinal, full=True)
+    search = MixtureSearch(x, label, None, shape, np.arange(n) % 10 == 0, seed=0)
+    return search.cross_fitted(search.best(K))
 
 
 def as_module(found, n_values, parents=(), n_classes=0):

@@ -5,8 +5,9 @@ import pytest
 from scipy.stats import multivariate_normal
 
 from skts.fractal import numbers
-from skts.fractal.em import choose_mixture
+from skts.fractal.em import Shape
 from skts.fractal.numbers import Numbers
+from skts.fractal.search import MixtureSearch
 
 RNG = np.random.default_rng(0)
 
@@ -57,9 +58,8 @@ def test_walks_are_fitted_with_a_short_reach_and_not_by_heart():
     walks = RNG.normal(size=(300, 40)).cumsum(1)
     walks = (walks - walks.mean(0)) / walks.std(0)
     held = np.arange(300) % 4 == 0
-    nothing = np.zeros(0, dtype=bool)
-    label = np.zeros(300, dtype=int)
-    found = choose_mixture(walks, label, None, [0] * 40, 0, [], nothing, 1, True, held, seed=0)
+    shape = Shape([0] * 40, 0, [], np.zeros(0, dtype=bool), full=True)
+    found = MixtureSearch(walks, np.zeros(300, dtype=int), None, shape, held, seed=0).best(1)
     assert found.restraint.reach == 8
     freely = Numbers(walks[~held], True).maximise(np.ones((sum(~held), 1)), found.restraint.strength, 39)
 
