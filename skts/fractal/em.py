@@ -17,6 +17,7 @@ from sklearn.cluster import MiniBatchKMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._testing import ignore_warnings
 
+from skts.fractal.incomplete import IncompleteNumbers, numbers_of
 from skts.fractal.numbers import Numbers
 
 __all__ = ["EM", "Restraint", "Shape"]
@@ -98,7 +99,7 @@ class EM:
     # ---- rows ---------------------------------------------------------------------------------------------------
 
     def rows(self, x: np.ndarray) -> tuple[sparse.csr_matrix, Numbers]:
-        """Indicators of the codes, and the numbers with their means where missing."""
+        """Indicators of the codes, and the numbers."""
         value = x[:, self.codes]
         seen = np.isfinite(value)
         context = np.full(value.shape, self.P - 1)
@@ -110,7 +111,7 @@ class EM:
         column = (slot * self.P + context[row, slot]) * self.V + value[row, slot].astype(int)
         shape = (len(x), len(self.codes) * self.P * self.V)
         A = sparse.csr_matrix((np.ones(len(row)), (row, column)), shape)
-        return A, Numbers(np.nan_to_num(x[:, self.numbers].astype(np.float64)), self.full)
+        return A, numbers_of(x[:, self.numbers].astype(np.float64), self.full)
 
     def _of_all(self, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Tables of all rows together: of the values (codes, V), and of them given the parent's (codes, P, V)."""
@@ -160,9 +161,10 @@ class EM:
             Responsibilities.
         """
         weight = self.weight if weight is None else weight
-        before, of_all = -math.inf, self._of_all(weight)
-        for _ in range(n_iterations if R.shape[1] > 1 else 1):
-            found = self._maximise(R * weight[:, None], restraint, of_all)
+        before, of_all, found = -math.inf, self._of_all(weight), None
+        once = R.shape[1] == 1 and not isinstance(self.numeric, IncompleteNumbers)
+        for _ in range(1 if once else n_iterations):
+            found = self._maximise(R * weight[:, None], restraint, of_all, found)
             log_joint = self._log_joint((self.A, self.numeric), self.label, found)
             most = log_joint.max(1)
             R = np.exp(log_joint - most[:, None])
@@ -175,11 +177,14 @@ class EM:
             before = now
         return found, R
 
-    def _maximise(self, R: np.ndarray, restraint: Restraint, of_all: Any) -> dict[str, np.ndarray]:
+    def _maximise(
+        self, R: np.ndarray, restraint: Restraint, of_all: Any, before: dict[str, np.ndarray] | None
+    ) -> dict[str, np.ndarray]:
         n = R.sum(0)
         by_class = np.stack([R[self.label == c].sum(0) for c in range(self.n_classes)] or [n * 0])[: self.n_classes]
         prior = np.vstack([by_class + n / n.sum(), n[None]]) + 1e-3
-        mu, L = self.numeric.maximise(R, restraint.strength, restraint.reach)
+        last = None if before is None else (before["mu"], before["L"])
+        mu, L = self.numeric.maximise(R, restraint.strength, restraint.reach, last)
         return {
             "log_prior": np.log(prior / prior.sum(1, keepdims=True)),
             "log_table": self._tables(R, restraint.strength, *of_all),

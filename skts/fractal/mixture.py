@@ -18,6 +18,10 @@ from torch import Tensor, nn
 
 __all__ = ["Anchors", "Mixture"]
 
+_MOST_EXACT = 200  # numbers of a row: beyond, a missing one is not integrated out, but counts as the one expected
+_MOST_ENTRIES = 4_000_000  # of the covariances that are in memory at a time
+_LEAST_VARIANCE = 1e-10
+
 
 @dataclass
 class Anchors:
@@ -107,36 +111,57 @@ class Mixture(nn.Module):
         value = x[:, self.codes]
         at = value.nan_to_num().long()[..., None, None].expand(-1, -1, K, 1)
         log_own[:, self.codes] = table.gather(3, at)[..., 0].masked_fill(value.isnan()[..., None], 0.0)
-        mean, log_own[:, self.numbers] = self._numbers(x[:, self.numbers])
+        mean, std, z = self._numbers(x[:, self.numbers])
+        log_own[:, self.numbers] = _log_normal(z, std).masked_fill(x[:, self.numbers, None].isnan(), 0.0)
         before = log_own.cumsum(1) - log_own + self.log_prior[label][:, None]
         log_r = before.log_softmax(-1)
         logits = (table + log_r[:, self.codes, :, None]).logsumexp(2)
-        return Anchors(logits, log_r[:, self.numbers], mean, self._log_std().expand_as(mean))
+        return Anchors(logits, log_r[:, self.numbers], mean, std.log())
 
     @property
     def _full(self) -> bool:
         return self.L.ndim == 3
 
-    def _log_std(self) -> Tensor:
-        return (self.L.diagonal(dim1=1, dim2=2) if self._full else self.L).log().T  # (numbers, K)
-
-    def _numbers(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Conditional means and log-densities (B, numbers, K); a missing number counts as the component's own mean."""
-        std = self._log_std().exp()
+    def _numbers(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Conditional means and deviations (B, numbers, K), and how many deviations x is off, 0 where missing."""
+        K, d = self.mu.shape
         if not self._full:
-            mean = self.mu.T.expand(len(x), -1, -1)
-            z = (x[..., None] - mean) / std
-            return mean, _log_normal(z.nan_to_num(), std).masked_fill(x.isnan()[..., None], 0.0)
-        if not x.isnan().any():
-            z = torch.linalg.solve_triangular(self.L, (x[None] - self.mu[:, None]).transpose(1, 2), upper=False)
-            z = z.permute(2, 1, 0)
-            return x[..., None] - std * z, _log_normal(z, std)
-        z = x.new_zeros(*x.shape, self.n_components)
-        mean = torch.empty_like(z)
+            mean, std = self.mu.T.expand(len(x), -1, -1), self.L.T.expand(len(x), -1, -1)
+            return mean, std, ((x[..., None] - mean) / std).nan_to_num()
+        if x.isnan().any() and d <= _MOST_EXACT:
+            parts = [self._among_gaps(rows) for rows in x.split(max(1, _MOST_ENTRIES // (K * d * d)))]
+            return tuple(torch.cat(part).to(x.dtype) for part in zip(*parts, strict=True))
+        std = self.L.diagonal(dim1=1, dim2=2).T.expand(len(x), -1, -1)
+        if x.isnan().any():
+            return self._over_gaps(x, std)
+        z = torch.linalg.solve_triangular(self.L, (x[None] - self.mu[:, None]).transpose(1, 2), upper=False)
+        z = z.permute(2, 1, 0)
+        return x[..., None] - std * z, std, z
+
+    def _among_gaps(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Exactly, with the covariances S among the numbers that are there: W = S_oo^{-1/2} S_o. up to each number."""
+        mu, L = (t if t.device.type == "mps" else t.double() for t in (self.mu, self.L))
+        seen = ~x.isnan()
+        patterns, of = torch.unique(seen, dim=0, return_inverse=True)
+        there, S = patterns[:, None], L @ L.mT
+        factor = torch.linalg.cholesky(
+            torch.where(there[..., None] & there[..., None, :], S, torch.eye(len(S[0])).to(S))
+        )
+        W = torch.linalg.solve_triangular(factor, S * there[..., None], upper=False).triu(1)  # (patterns, K, d, d)
+        left = S.diagonal(dim1=1, dim2=2) - W.square().sum(2)
+        std = torch.where(there, factor.diagonal(dim1=2, dim2=3), left.clamp(min=_LEAST_VARIANCE).sqrt())[of]
+        centred = torch.where(seen[:, None], x[:, None] - mu, 0.0)
+        z = torch.linalg.solve_triangular(factor[of], centred[..., None], upper=False)
+        mean = mu + (W.mT[of] @ z)[..., 0]
+        return mean.mT, std.mT, z[..., 0].mT
+
+    def _over_gaps(self, x: Tensor, std: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """In long rows: what is missing counts as what is expected there, given the numbers before it."""
+        mean, z = std.new_empty(std.shape), std.new_zeros(std.shape)
         for s in range(x.shape[1]):
             mean[:, s] = self.mu[:, s] + torch.einsum("bik,ki->bk", z[:, :s], self.L[:, s, :s])
-            z[:, s] = ((x[:, s, None] - mean[:, s]) / std[s]).nan_to_num()
-        return mean, _log_normal(z, std).masked_fill(x.isnan()[..., None], 0.0)
+            z[:, s] = ((x[:, s, None] - mean[:, s]) / std[:, s]).nan_to_num()
+        return mean, std, z
 
     # ---- slot by slot -------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ gives the log-densities of all components, and another one all expected moments.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 from scipy.linalg import solve_triangular
@@ -27,6 +28,8 @@ class Numbers:
         Whether the numbers of a component depend on each other.
     """
 
+    caution = 0.0  # rows for each number, of which the covariance within all components is held to be none
+
     def __init__(self, X: np.ndarray, full: bool) -> None:
         self.X, self.full = X, full
         d = X.shape[1]
@@ -37,7 +40,9 @@ class Numbers:
 
     # ---- maximisation -------------------------------------------------------------------------------------------
 
-    def maximise(self, R: np.ndarray, strength: float, reach: int) -> tuple[np.ndarray, np.ndarray]:
+    def maximise(
+        self, R: np.ndarray, strength: float, reach: int, before: tuple[np.ndarray, np.ndarray] | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Means (K, d) and Cholesky factors (K, d, d), or means and deviations (K, d).
 
         Parameters
@@ -48,22 +53,32 @@ class Numbers:
             Rows that the covariance within all components counts for in each; more in many dimensions.
         reach : int
             Numbers before it that a number depends on within a component.
+        before : tuple of numpy.ndarray, optional
+            What the last step has found; what is missing is expected by it.
         """
-        n, d = R.sum(0), self.X.shape[1]
         if not self.full:
-            mu = (R.T @ self.X) / np.maximum(n, 1e-9)[:, None]
-            squares = np.stack([R[:, k] @ (self.X - m) ** 2 for k, m in enumerate(mu)])
-            pooled = squares.sum(0) / n.sum() + _LEAST_VARIANCE
-            return mu, np.sqrt((squares + strength * pooled) / (n + strength)[:, None])
-        mu, scatter = self._scatter_by_moments(R) if self.moments is not None else self._scatter(R)
+            mu, squares, n = self._spread(R)
+            pooled = squares.sum(0) / n.sum(0) + _LEAST_VARIANCE
+            return mu, np.sqrt((squares + strength * pooled) / (n + strength))
+        n, d = R.sum(0), self.X.shape[1]
+        mu, scatter = self._scatter(R, before)
         pooled = scatter.sum(0) / n.sum()
+        pooled *= 1 - self.caution * d / (self.caution * d + n.sum()) * (1 - np.eye(d))
         prior = strength * (d + 8) / 32
         covariance = (scatter + prior * pooled) / (n + prior)[:, None, None]
         covariance[:, np.arange(d), np.arange(d)] += _LEAST_VARIANCE
         return mu, np.linalg.cholesky(covariance) if reach >= d - 1 else _ante_dependent(covariance, reach)
 
-    def _scatter(self, R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _spread(self, R: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Means, sums of squares about them, and numbers that they are taken over (K, d)."""
+        n = np.maximum(R.sum(0), 1e-9)[:, None].repeat(self.X.shape[1], 1)
+        mu = (R.T @ self.X) / n
+        return mu, np.stack([R[:, k] @ (self.X - m) ** 2 for k, m in enumerate(mu)]), n
+
+    def _scatter(self, R: np.ndarray, before: Any) -> tuple[np.ndarray, np.ndarray]:
         """Means, and sums of squares about them (K, d, d)."""
+        if self.moments is not None:
+            return self._scatter_by_moments(R)
         mu = (R.T @ self.X) / np.maximum(R.sum(0), 1e-9)[:, None]
         scatter = np.empty((len(mu), *mu.shape[1:] * 2))
         for k, m in enumerate(mu):

@@ -116,3 +116,17 @@ def test_dependent_columns_stand_together():
     groups = [(0 if c in (0, 2, 4) else 1) for c in order]
     assert sum(g != h for g, h in itertools.pairwise(groups)) == 1
     assert mutual_information(x)[0, 1] == pytest.approx(0, abs=0.03)
+
+
+def test_conditionals_among_gaps_are_those_of_normal_distributions():
+    x = torch.from_numpy(RNG.multivariate_normal(np.zeros(4), np.eye(4) + 0.6, 30))
+    module = as_module(fitted(x.numpy(), [0] * 4, 1), [0] * 4)
+    x[torch.from_numpy(RNG.random(x.shape) < 0.4)] = torch.nan
+    said = module(x, torch.zeros(30, dtype=torch.long))
+    mu, S = module.mu[0].numpy(), (module.L[0] @ module.L[0].T).numpy()
+    for b, row in enumerate(x.numpy()):
+        for s in range(4):
+            o = np.flatnonzero(np.isfinite(row[:s]))
+            gain = S[s, o] @ np.linalg.inv(S[np.ix_(o, o)])
+            assert float(said.mean[b, s, 0]) == pytest.approx(mu[s] + gain @ (row[o] - mu[o]), abs=1e-6)
+            assert float(said.log_std[b, s, 0].exp()) == pytest.approx(np.sqrt(S[s, s] - gain @ S[o, s]), abs=1e-6)

@@ -6,6 +6,7 @@ from scipy.stats import multivariate_normal
 
 from skts.fractal import numbers
 from skts.fractal.em import Shape
+from skts.fractal.incomplete import IncompleteNumbers, numbers_of
 from skts.fractal.numbers import Numbers
 from skts.fractal.search import MixtureSearch
 
@@ -68,3 +69,36 @@ def test_walks_are_fitted_with_a_short_reach_and_not_by_heart():
         return z[:, held].std() / z[:, ~held].std()
 
     assert learned_by_heart(found.buffers["mu"], found.buffers["L"]) < 1.1 < learned_by_heart(*freely)
+
+
+def test_incomplete_rows_are_judged_by_what_they_hold():
+    X, R = components(d=4)
+    holes = np.where(RNG.random(X.shape) < 0.3, np.nan, X)
+    mu, L = Numbers(X, True).maximise(R, 1.0, 4)
+    log_prob = IncompleteNumbers(holes, True).log_prob(mu, L)
+    for row, said in zip(holes[:40], log_prob[:40], strict=True):
+        o = np.isfinite(row)
+        S = L @ L.transpose(0, 2, 1)
+        for k in range(len(mu)):
+            expected = multivariate_normal(mu[k, o], S[k][np.ix_(o, o)]).logpdf(row[o]) if o.any() else 0.0
+            assert said[k] == pytest.approx(expected, abs=1e-8)
+
+
+def test_a_step_with_nothing_missing_is_the_complete_one():
+    X, R = components()
+    step = IncompleteNumbers(X, True)
+    step.caution = 0.0
+    for ours, theirs in zip(step.maximise(R, 2.0, 4), Numbers(X, True).maximise(R, 2.0, 4), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-9)
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_covariances_survive_missing_numbers(full):
+    Z = RNG.multivariate_normal([0, 0], [[1, 0.9], [0.9, 1]], 4000)
+    Z[RNG.random(Z.shape) < 0.3] = np.nan
+    rows, found = numbers_of(Z, full), None
+    assert isinstance(rows, IncompleteNumbers)
+    for _ in range(30):
+        found = rows.maximise(np.ones((len(Z), 1)), 0.0, 1, found)
+    covariance = found[1][0] @ found[1][0].T if full else np.diag(found[1][0] ** 2)
+    np.testing.assert_allclose(covariance, [[1, 0.9 * full], [0.9 * full, 1]], atol=0.05)
