@@ -86,6 +86,11 @@ class Mixture(nn.Module):
         """K."""
         return self.log_prior.shape[1]
 
+    @property
+    def exact_among_gaps(self) -> bool:
+        """Whether missing numbers are integrated out."""
+        return not self._full or len(self.numbers) <= _MOST_EXACT
+
     def _contexts(self, x: Tensor) -> Tensor:
         """Which row of the table holds for each code (B, codes): the parent's value, or the last one if unknown."""
         last = self.log_table.shape[1] - 1
@@ -128,7 +133,7 @@ class Mixture(nn.Module):
         if not self._full:
             mean, std = self.mu.T.expand(len(x), -1, -1), self.L.T.expand(len(x), -1, -1)
             return mean, std, ((x[..., None] - mean) / std).nan_to_num()
-        if x.isnan().any() and d <= _MOST_EXACT:
+        if x.isnan().any() and self.exact_among_gaps:
             parts = [self._among_gaps(rows) for rows in x.split(max(1, _MOST_ENTRIES // (K * d * d)))]
             return tuple(torch.cat(part).to(x.dtype) for part in zip(*parts, strict=True))
         std = self.L.diagonal(dim1=1, dim2=2).T.expand(len(x), -1, -1)

@@ -92,6 +92,11 @@ class FractalNet(nn.Module):
         """Label that stands for no class."""
         return self.root.num_embeddings - 1
 
+    @property
+    def sees_through_gaps(self) -> bool:
+        """Whether what is said of a slot is right whatever is missing before it: numbers of a mixture alone."""
+        return not self.levels and max(self.mixture.parents, default=-1) < 0 and self.mixture.exact_among_gaps
+
     def conditions(self, x: Tensor, label: Tensor, order: int = 0) -> Tensor:
         """What the levels say of each slot (B, D, d), given the slots before it."""
         B, N = len(x), self.n_leaves

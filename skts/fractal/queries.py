@@ -12,11 +12,13 @@ from sklearn.utils.validation import check_is_fitted
 from skts.engine import draw_seed
 from skts.errors import InputError, ParameterError
 from skts.fractal.conditional import Conditioned, log_evidence
+from skts.fractal.marginals import log_marginal, n_completions
 from skts.fractal.samples import as_given, as_samples
 from skts.fractal.walk import Walk
 
 __all__ = ["FractalQueries"]
 
+_FEW_COMPLETIONS = 256  # of an incomplete row, that its density is summed over
 _CHUNK = 1024  # rows that are drawn together
 
 
@@ -142,15 +144,28 @@ class FractalQueries(Conditioned):
         return place.astype(np.int64)
 
     def _log_prob(self, codes: np.ndarray, label: np.ndarray) -> np.ndarray:
-        """Log p(x given y) (n,) in codes and standardised numbers."""
+        """Log p(x given y) (n,) in codes and standardised numbers.
+
+        Of an incomplete row: the sum over its completions where these are few, else what training with missing values
+        has learned, else an estimate by particles. Values that were missing in fit itself are not summed over: there,
+        that a value is missing may tell something.
+        """
+        n_values, in_order = self._columns.n_values, self.module_.n_orders == 1
+        completions = n_completions(codes, n_values, in_order)
+        few = completions <= (_FEW_COMPLETIONS if self.mask_rate or not self.knows_missing_ else 1)
+        summed = few & (completions > 1)
+        estimated = (completions > 1) & ~few & (not self.knows_missing_) & (not self.module_.sees_through_gaps)
         found = np.empty(len(codes))
-        estimated = np.isnan(codes).any(1) & (not self.knows_missing_)
+        if summed.any():
+            found[summed] = log_marginal(self._pass, codes[summed], label[summed], n_values, in_order)
         if estimated.any():
             found[estimated] = log_evidence(self._double(), codes[estimated], label[estimated])
-        if not estimated.all():
-            exact = ~estimated
-            found[exact] = self._forward(codes[exact], label[exact], call=_log_prob).numpy()
+        if (rest := ~summed & ~estimated).any():
+            found[rest] = self._pass(codes[rest], label[rest])
         return found
+
+    def _pass(self, codes: np.ndarray, label: np.ndarray) -> np.ndarray:
+        return self._forward(codes, label, call=_log_prob).numpy()
 
     def _log_prob_slots(self, codes: np.ndarray, label: np.ndarray) -> np.ndarray:
         """The same for each slot (n, D)."""

@@ -75,6 +75,26 @@ def test_density_after_training_with_missing_values_is_the_marginal():
     assert abs(np.mean(errors)) < 0.1
 
 
+@pytest.mark.parametrize("params", [{}, {"mask_rate": 0.3}, {"generator": "mar", "mixture": None}])
+def test_density_of_an_incomplete_row_is_the_sum_over_its_completions(params):
+    model = FractalSampler(**SMALL | params).fit(dependent())
+    rng = np.random.default_rng(0)
+    rows = np.where(rng.random((60, 5)) < 0.5, np.nan, EVERYONE[rng.choice(243, 60)])
+    p = np.exp(model.score_samples(EVERYONE))
+    fits = (np.isnan(rows)[:, None] | (rows[:, None] == EVERYONE)).all(2)
+    np.testing.assert_allclose(model.score_samples(rows), np.log(fits @ p), atol=1e-5)
+
+
+def test_gaps_of_a_mixture_of_numbers_are_integrated_out():
+    rng = np.random.default_rng(0)
+    X = rng.multivariate_normal([0, 0, 0], np.eye(3) + 0.8, 500)
+    model = FractalSampler(generator=None, mixture=1, ordering="given", scaling="standard", random_state=0).fit(X)
+    axis = np.linspace(-9, 9, 2001)
+    row = np.column_stack([axis, np.full((2001, 2), [0.3, 1.1])])
+    marginal = np.log(np.exp(model.score_samples(row)).sum() * (axis[1] - axis[0]))
+    assert model.score_samples(np.array([[np.nan, 0.3, 1.1]]))[0] == pytest.approx(marginal, abs=1e-4)
+
+
 def test_imputation_keeps_what_is_there_and_finds_what_is_implied():
     X = dependent().astype(float)
     model = FractalSampler(**SMALL).fit(X)
