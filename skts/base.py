@@ -85,6 +85,7 @@ class TorchEstimatorMixin(CallbackSupportMixin):
     """
 
     _parameter_constraints: dict[str, list[Any]] = {}  # noqa: RUF012
+    _schedule = "cosine"  # unless net_kwargs says otherwise
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -178,6 +179,7 @@ class TorchEstimatorMixin(CallbackSupportMixin):
             seed=seed,
             verbose=int(self.verbose),
             callbacks=tuple(self.callbacks or ()),
+            schedule=self._schedule,
         ).with_rare(self.net_kwargs)
 
     def _get_doc_link(self) -> str:

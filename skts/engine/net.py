@@ -10,8 +10,9 @@ import torch
 from skorch.callbacks import Callback
 from torch import Tensor, nn
 
+from skts.engine.averaging import RunningAverage
 from skts.engine.batches import Batches, iterate
-from skts.engine.optimization import SCHEDULES, make_optimizer
+from skts.engine.optimization import cosine, make_optimizer
 from skts.engine.settings import PRECISIONS, TrainSettings
 
 __all__ = ["EngineNet", "Loss"]
@@ -72,6 +73,7 @@ class EngineNet(skorch.NeuralNet):
         s = self.settings
         self.optimizer_ = make_optimizer(s.optimizer, self.module_, s.lr, s.weight_decay)
         self._base_lrs = [group["lr"] for group in self.optimizer_.param_groups]
+        self._average = RunningAverage(self.module_) if s.schedule == "averaged" else None
         return self
 
     def get_split_datasets(self, X: Any, y: Any = None, **_: Any) -> tuple[Batches, Batches | None]:
@@ -88,6 +90,8 @@ class EngineNet(skorch.NeuralNet):
         if iterator is None:
             return
         self._set_training(training)
+        if training and self._average is not None:
+            self._average.put(False)
         hooked = [cb for _, cb in self.callbacks_ if _has_batch_hooks(cb)]
         total, weight = torch.zeros((), device=self.settings.device), 0.0
         for number, (batch, weights, n) in enumerate(iterator):
@@ -106,6 +110,8 @@ class EngineNet(skorch.NeuralNet):
                 self.notify("on_batch_end", batch=batch, training=training, loss=loss, y_pred=None)
             if training and self.out_of_time:
                 break
+        if training and self._average is not None:
+            self._average.put(True)  # validation, callbacks and the end of training see the averages
         mean = (total / max(weight, 1e-12)).item()
         if not hooked:  # skorch's file-writing callbacks expect at least one row of batches
             self.history.new_batch()
@@ -144,6 +150,8 @@ class EngineNet(skorch.NeuralNet):
         if self.settings.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.module_.parameters(), self.settings.clip_norm)
         self.optimizer_.step()
+        if self._average is not None:
+            self._average.update()
         return loss.detach()
 
     @torch.no_grad()
@@ -161,10 +169,10 @@ class EngineNet(skorch.NeuralNet):
         return loss.mean() if loss.ndim else loss
 
     def _set_learning_rate(self, part_of_epoch: float) -> None:
-        if self.settings.schedule == "constant":
+        if self.settings.schedule != "cosine":
             return  # a callback may set it
         progress = (len(self.history) - 1 + part_of_epoch) / self.max_epochs
-        factor = SCHEDULES[self.settings.schedule](min(progress, 1.0))
+        factor = cosine(min(progress, 1.0))
         for group, base in zip(self.optimizer_.param_groups, self._base_lrs, strict=True):
             group["lr"] = base * factor
 

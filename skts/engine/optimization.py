@@ -1,13 +1,14 @@
 """Optimisers, the parameter groups they get, and learning-rate schedules."""
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
 
-__all__ = ["OPTIMIZERS", "SCHEDULES", "make_optimizer"]
+__all__ = ["OPTIMIZERS", "SCHEDULES", "cosine", "make_optimizer"]
+
+SCHEDULES = ("cosine", "constant", "averaged")
 
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "adamw": torch.optim.AdamW,
@@ -44,15 +45,8 @@ def _all_float_on(module: nn.Module, devices: tuple[str, ...]) -> bool:
     return all(p.is_floating_point() and p.device.type in devices for p in module.parameters())
 
 
-def _constant(progress: float) -> float:
-    return 1.0
-
-
-def _cosine(progress: float, warmup: float = 0.05) -> float:
+def cosine(progress: float, warmup: float = 0.05) -> float:
+    """Factor of the learning rate at a progress between 0 and 1 of all planned steps."""
     if progress < warmup:
         return (progress + 1e-3) / (warmup + 1e-3)
     return 0.5 * (1.0 + math.cos(math.pi * (progress - warmup) / (1.0 - warmup)))
-
-
-# Factor of the learning rate at a progress between 0 and 1 of all planned steps.
-SCHEDULES: dict[str, Callable[[float], float]] = {"constant": _constant, "cosine": _cosine}

@@ -57,9 +57,10 @@ class TrainSettings:
         Key of ``net_kwargs``.
     weight_decay : float
         Decay of weight matrices; key of ``net_kwargs``.
-    schedule : {"cosine", "constant"}
-        Course of the learning rate (cosine: 5 % warm-up, then to zero at ``max_epochs``); key of ``net_kwargs``. A
-        callback that sets learning rates needs "constant".
+    schedule : {"cosine", "constant", "averaged"}
+        Course of the learning rate (cosine: 5 % warm-up, then to zero at ``max_epochs``; averaged: constant, and the
+        weights are averages over about the last tenth of the steps); key of ``net_kwargs``. A callback that sets
+        learning rates needs "constant".
     clip_norm : float or None
         Bound of the gradient's norm; key of ``net_kwargs``.
     precision : {"float32", "bfloat16"}

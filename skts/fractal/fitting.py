@@ -47,6 +47,8 @@ _MOST_JUDGED = 1000  # rows that level_nll_ and the weight of a blend are taken 
 class FractalFitting(TorchEstimatorMixin):
     """Describe, build, train; see :class:`~skts.fractal.FractalSampler`."""
 
+    _schedule = "averaged"
+
     def _describe(self, X: Any, y: Any, sample_weight: Any) -> ArrayBatches:
         if self.weights is not None:
             return self._describe_released(X)

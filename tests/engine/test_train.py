@@ -57,6 +57,27 @@ def test_one_epoch_equals_the_loop_written_in_torch():
     assert torch.equal(module.weight, twin.weight)
 
 
+@pytest.mark.parametrize("validated", [False, True])
+def test_averaged_weights_are_what_is_validated_and_kept(validated):
+    module, twin, data = linear(), linear(), regression()
+    averaged = settings(max_epochs=3, optimizer="sgd", schedule="averaged", clip_norm=None, seed=3)
+    result = train(module, data, loss, averaged, valid=data if validated else None)
+    optimizer, order = torch.optim.SGD(twin.parameters(), lr=0.05), torch.Generator().manual_seed(3)
+    (X, y), mean, t, losses = data.tensors, [p.detach().clone() for p in twin.parameters()], 0, []
+    for _ in range(3):
+        for index in torch.randperm(len(X), generator=order).split(16):
+            optimizer.zero_grad()
+            loss(twin, X[index], y[index]).mean().backward()
+            optimizer.step()
+            t += 1
+            mean = [m + 10 / (t + 9) * (p.detach() - m) for m, p in zip(mean, twin.parameters(), strict=True)]
+        losses.append((X @ mean[0].T + mean[1] - y[:, None]).square().mean().item())
+    assert torch.allclose(module.weight, mean[0], atol=1e-6)
+    assert not torch.allclose(module.weight, twin.weight, atol=1e-3)
+    if validated:
+        assert [row["valid_loss"] for row in result.history] == pytest.approx(losses, rel=1e-4)
+
+
 def test_loss_in_the_history_is_the_mean_over_samples():
     module, data = linear(), regression(50)
     X, y = data.tensors
