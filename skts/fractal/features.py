@@ -3,6 +3,7 @@
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 __all__ = ["PlacewiseLinear", "SlotFeatures"]
@@ -49,6 +50,12 @@ class SlotFeatures(nn.Module):
             features = torch.where(real[:, None], numbers, features)
         features = features.masked_fill(missing[..., None], 0.0)
         return torch.cat([features, missing[..., None].to(x.dtype)], -1)
+
+    def at(self, x: Tensor, slot: int) -> Tensor:
+        """Features (B, F) of one slot's values (B,), none of which is missing."""
+        if not self.real[slot]:
+            return self.table[self.offset[slot] + x.long()]
+        return F.pad(_number_features(x), (0, self.width - _width(0)))
 
 
 _CENTRES = torch.linspace(-2.5, 2.5, 11)

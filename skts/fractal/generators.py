@@ -96,11 +96,17 @@ class Attention(nn.Module):
         return self.out(y.transpose(1, 2).flatten(2))
 
     def step(self, x: Tensor, cache: Tensor, j: int) -> Tensor:
-        """Position j (B, 1, d); keys and values of those before it lie in cache (2, B, heads, k, d / heads)."""
-        q, k, v = self._heads(x)
-        cache[0, :, :, j : j + 1], cache[1, :, :, j : j + 1] = k, v
-        y = F.scaled_dot_product_attention(q, cache[0, :, :, : j + 1], cache[1, :, :, : j + 1])
-        return self.out(y.transpose(1, 2).flatten(2))
+        """Position j (B, d); keys and values of those before it lie in cache (2, k, B, d).
+
+        With one query there is no product of matrices: positions come first in the cache, so that all of it runs over
+        whole rows.
+        """
+        q, cache[0, j], cache[1, j] = self.qkv(x).chunk(3, -1)
+        if j == 0:  # it hears itself alone
+            return self.out(cache[1, 0])
+        q, k, v = (t.unflatten(-1, (self.n_heads, -1)) for t in (q, cache[0, : j + 1], cache[1, : j + 1]))
+        weight = ((q * k).sum(-1) / math.sqrt(q.shape[-1])).softmax(0)
+        return self.out((weight[..., None] * v).sum(0).flatten(1))
 
 
 class Block(nn.Module):
@@ -128,7 +134,7 @@ class Block(nn.Module):
         return x + self.drop(self.mlp(self.norm2(x)))
 
     def step(self, x: Tensor, cache: Tensor, j: int) -> Tensor:
-        """Position j alone."""
+        """Position j alone (B, d)."""
         x = x + self.attention.step(self.norm1(x), cache, j)
         return x + self.mlp(self.norm2(x))
 
@@ -157,20 +163,20 @@ class Autoregressive(Generator):
         return self.norm(x)
 
     def begin(self, c: Tensor, order: int = 0) -> dict[str, Any]:  # noqa: D102
-        heads = (self.n_heads, self.n_children, self.d_model // self.n_heads)
-        return {"order": order, "x": self.first(c), "j": 0, "caches": c.new_empty(len(self.blocks), 2, len(c), *heads)}
+        caches = c.new_empty(len(self.blocks), 2, self.n_children, len(c), self.d_model)
+        return {"order": order, "x": self.first(c), "j": 0, "caches": caches}
 
     def step(self, state: dict[str, Any], e: Tensor | None) -> Tensor:  # noqa: D102
-        return self._through(state, (state["x"] if e is None else e)[:, None] + self.position[state["j"]])
+        return self._through(state, (state["x"] if e is None else e) + self.position[state["j"]])
 
     def _through(self, state: dict[str, Any], x: Tensor) -> Tensor:
         for block, cache in zip(self.blocks, state["caches"], strict=True):
             x = block.step(x, cache, state["j"])
         state["j"] += 1
-        return self.norm(x)[:, 0]
+        return self.norm(x)
 
     def keep(self, state: dict[str, Any], rows: Tensor) -> dict[str, Any]:  # noqa: D102
-        return {**state, "x": state["x"][rows], "caches": state["caches"][:, :, rows]}
+        return {**state, "x": state["x"][rows], "caches": state["caches"][:, :, :, rows]}
 
 
 class AnyOrder(Autoregressive):
@@ -211,8 +217,8 @@ class AnyOrder(Autoregressive):
 
     def step(self, state: dict[str, Any], e: Tensor | None) -> Tensor:  # noqa: D102
         j, at = state["j"], self.orders[state["order"]]
-        x = (state["x"] if e is None else e + self.own_position[at[j - 1]])[:, None] + self.position[at[j]]
-        return self._through(state, x)
+        x = state["x"] if e is None else e + self.own_position[at[j - 1]]
+        return self._through(state, x + self.position[at[j]])
 
 
 class MaskedMLP(Generator):

@@ -11,7 +11,7 @@ that z = L^{-1} (x - mu) gives the conditional mean x_s - L_ss z_s and the condi
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Self
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -170,42 +170,52 @@ class Mixture(nn.Module):
 
     # ---- slot by slot -------------------------------------------------------------------------------------------
 
-    def begin(self, label: Tensor, n_slots: int) -> dict[str, Any]:
+    def begin(self, label: Tensor, n_slots: int) -> dict[str, Tensor]:
         """A state before the first slot."""
-        prior = self.log_prior[label]
+        log_r = self.log_prior[label].log_softmax(-1)
         return {
-            "log_r": prior.clone(),
-            "x": prior.new_full((len(label), n_slots), math.nan),
-            "z": prior.new_zeros(len(label), len(self.numbers), self.n_components),
+            "log_r": log_r,
+            "x": log_r.new_full((len(label), n_slots), math.nan),
+            "z": log_r.new_zeros(len(label), len(self.numbers), self.n_components),
         }
 
-    def predict(self, state: dict[str, Any], slot: int) -> tuple[Tensor, Tensor]:
-        """Of the next slot: for a code its log-probabilities (B, K, V); for a number (B, K) means and deviations."""
-        i = self.rank[slot]
-        if not self.is_code[slot] and not self._full:
-            return self.mu[:, i].expand(len(state["x"]), -1), self.L[:, i].expand(len(state["x"]), -1)
-        if not self.is_code[slot]:
-            mean = self.mu[:, i] + torch.einsum("bik,ki->bk", state["z"][:, :i], self.L[:, i, :i])
-            return mean, self.L[:, i, i].expand_as(mean)
-        last = self.log_table.shape[1] - 1
-        if not last or self.parents[i] < 0:
-            return (rows := self.log_table[i, last].expand(len(state["x"]), -1, -1)), rows
-        value = state["x"][:, self.codes[self.parents[i]]]
-        rows = self.log_table[i, torch.where(value.isnan(), float(last), value).long()]
-        return rows, rows
+    def of_code(self, state: dict[str, Tensor], slot: int) -> Tensor:
+        """Log-probabilities (B, V) of the values of the next slot."""
+        # A sum of probabilities is a product of matrices, which a sum of their logarithms is not.
+        table, r = self.log_table[self.rank[slot]].exp(), state["log_r"].exp()
+        context = self._context(state["x"], slot)
+        p = r @ table[-1] if context is None else torch.bmm(r[:, None], table[context])[:, 0]
+        return p.clamp(min=torch.finfo(p.dtype).tiny).log()
 
-    def update(self, state: dict[str, Any], slot: int, said: tuple[Tensor, Tensor], x: Tensor) -> None:
+    def of_number(self, state: dict[str, Tensor], slot: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Log-weights, means and deviations (B, K) of the next slot."""
+        i, log_r = self.rank[slot], state["log_r"]
+        if not self._full:
+            return log_r, self.mu[:, i].expand_as(log_r), self.L[:, i].expand_as(log_r)
+        mean = self.mu[:, i] + (state["z"][:, :i] * self.L[:, i, :i].T).sum(1)
+        return log_r, mean, self.L[:, i, i].expand_as(mean)
+
+    def update(self, state: dict[str, Tensor], slot: int, x: Tensor) -> None:
         """Take in the value (B,) of a slot, NaN where it stays unknown."""
-        seen = ~x.isnan()
-        state["x"][:, slot] = x
         if self.is_code[slot]:
-            at = x.nan_to_num().long()[:, None, None].expand(-1, self.n_components, 1)
-            log_own = said[0].gather(2, at)[..., 0]
+            context, by_value = self._context(state["x"], slot), self.log_table[self.rank[slot]].transpose(1, 2)
+            log_own = by_value[-1 if context is None else context, x.nan_to_num().long()]
         else:
-            z = ((x[:, None] - said[0]) / said[1]).nan_to_num()
+            _, mean, std = self.of_number(state, slot)
+            z = ((x[:, None] - mean) / std).nan_to_num()
             state["z"][:, self.rank[slot]] = z
-            log_own = _log_normal(z, said[1])
-        state["log_r"] += log_own.masked_fill(~seen[:, None], 0.0)
+            log_own = _log_normal(z, std)
+        state["x"][:, slot] = x
+        # Kept at sum 1, the weights that matter stay small numbers, which lose nothing in float32.
+        state["log_r"] = (state["log_r"] + log_own.masked_fill(x.isnan()[:, None], 0.0)).log_softmax(-1)
+
+    def _context(self, x: Tensor, slot: int) -> Tensor | None:
+        """Which row of the slot's table holds (B,), see :meth:`_contexts`; None where it is the last one for all."""
+        parent = self.parents[self.rank[slot]]
+        if parent < 0:
+            return None
+        value = x[:, self.codes[parent]]
+        return torch.where(value.isnan(), float(self.log_table.shape[1] - 1), value).long()
 
 
 def _log_normal(z: Tensor, std: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from skts.errors import InputError, ParameterError
 from skts.fractal.conditional import Conditioned, log_evidence
 from skts.fractal.marginals import log_marginal, n_completions
 from skts.fractal.samples import as_given, as_samples
-from skts.fractal.walk import Walk
+from skts.fractal.walk import RowSampler
 
 __all__ = ["FractalQueries"]
 
@@ -150,6 +150,8 @@ class FractalQueries(Conditioned):
         has learned, else an estimate by particles. Values that were missing in fit itself are not summed over: there,
         that a value is missing may tell something.
         """
+        if np.isnan(codes).any():
+            self._refuse_gaps_if_released()
         n_values, in_order = self._columns.n_values, self.module_.n_orders == 1
         completions = n_completions(codes, n_values, in_order)
         few = completions <= (_FEW_COMPLETIONS if self.mask_rate or not self.knows_missing_ else 1)
@@ -282,15 +284,13 @@ class FractalQueries(Conditioned):
         order = (uniforms[:, -2] * net.n_orders).astype(int)
         uniforms = uniforms[:, :-2].reshape(n_samples, layout.n_slots, 3)
         codes, log_prob = np.empty(uniforms.shape[:2]), np.empty(uniforms.shape[:2])
+        sampler = None if self.weights is not None else RowSampler(net, temperature, cfg)
         for r in range(net.n_orders):
             same = np.flatnonzero(order == r)
             for rows in np.split(same, range(_CHUNK, len(same), _CHUNK)):
                 if len(rows):
                     draws = torch.from_numpy(label[rows]), torch.from_numpy(uniforms[rows, :, :2])
-                    if self.weights is not None:
-                        drawn = net.draw(*draws, temperature, cfg)
-                    else:
-                        drawn = Walk(net, *draws, temperature=temperature, guidance=cfg, order=r).run()
+                    drawn = net.draw(*draws, temperature, cfg) if sampler is None else sampler(*draws, order=r)
                     codes[rows], log_prob[rows] = (t.numpy() for t in drawn)
         rows = self._columns.decode(codes, uniforms[..., 2])
         X = as_given(layout.restore(rows), self.container_)

@@ -4,8 +4,10 @@ import itertools
 
 import numpy as np
 import pytest
+import torch
 
 from skts import FractalSampler
+from skts.fractal.walk import RowSampler, Walk
 
 SMALL = {"max_epochs": 2, "dims": 8, "depths": 1, "mixture": 2, "random_state": 0}
 
@@ -130,6 +132,52 @@ def test_a_sample_depends_on_its_own_numbers_alone():
     many = model.sample(1500, random_state=3)
     np.testing.assert_array_equal(model.sample(7, random_state=3), many[:7])
     assert not np.array_equal(model.sample(7, random_state=4), many[:7])
+
+
+CODES = [{}, {"generator": "mar", "mixture": None}, {"generator": "made", "splits": [2, 3]}]
+
+
+@pytest.mark.parametrize("params", CODES, ids=str)
+@pytest.mark.parametrize(("temperature", "guidance"), [(1.0, 1.0), (0.6, 1.0), (1.0, 3.0)])
+def test_codes_are_those_of_float64(params, temperature, guidance):
+    X = dependent()
+    net = FractalSampler(**SMALL | params).fit(X, X[:, 2])._double()
+    sampler = RowSampler(net, temperature, guidance)
+    assert sampler.first is not net
+    rng = np.random.default_rng(0)
+    u, label = torch.from_numpy(rng.random((4000, 5, 2))), torch.from_numpy(rng.integers(0, 3, 4000))
+    with torch.no_grad():
+        walk = Walk(net, label, u, temperature=temperature, guidance=guidance)
+        x, log_prob = walk.run()
+        close = walk.nearest < sampler.margin
+        found, found_log_prob = sampler(label, u)
+    assert 0 < close.sum() < 200
+    assert torch.equal(found, x)
+    assert torch.allclose(found_log_prob, log_prob, atol=1e-5)
+
+
+def test_a_number_at_an_edge_is_decided_by_float64():
+    net = FractalSampler(**SMALL).fit(dependent())._double()
+    sampler, label = RowSampler(net), torch.zeros(200, dtype=torch.long)
+    u = torch.full((200, 5, 2), 0.5, dtype=torch.float64)
+    with torch.no_grad():
+        first = Walk(net, label[:1], u[:1, :, :], given=torch.tensor([[0.0] + [torch.nan] * 4])).run()[1][0, 0].exp()
+        u[:, 0, 0] = first + torch.linspace(-1e-7, 1e-7, 200)  # less than float32 can tell apart
+        assert torch.equal(sampler(label, u)[0], Walk(net, label, u).run()[0])
+        assert len(sampler(label, u)[0][:, 0].unique()) == 2
+
+
+def test_real_numbers_and_many_edges_are_drawn_in_float64():
+    numbers = FractalSampler(**SMALL).fit(np.random.default_rng(0).normal(size=(100, 2)))._double()
+    assert RowSampler(numbers).first is numbers
+    codes = FractalSampler(**SMALL).fit(dependent())._double()
+    assert RowSampler(codes, temperature=1e-4).first is codes  # nearly every number comes close to an edge
+
+
+def test_a_sample_of_codes_depends_on_its_own_numbers_alone():
+    model = FractalSampler(**SMALL).fit(dependent())
+    many = model.sample(3000, random_state=3)
+    np.testing.assert_array_equal(model.sample(1100, random_state=3), many[:1100])
 
 
 def test_density_does_not_depend_on_the_batch():
