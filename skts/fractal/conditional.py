@@ -296,9 +296,7 @@ class Conditioned:
     def _particles(
         self, samples: np.ndarray, n_particles: int | None, n_samples: int, y: Any, random_state: Any
     ) -> tuple[Particles, np.ndarray, np.ndarray]:
-        if self.weights is not None:
-            what = "a released network"
-            raise ParameterError("a sampler that was trained here", what, "Fit one without weights= to fill in.")
+        self._refuse_gaps_if_released()
         codes, left_out = self._columns.encode(self._layout.flatten(samples))
         if n_particles is None:
             n_particles = n_samples if self._exact(samples).all() else max(_FEWEST, 4 * n_samples)
@@ -311,6 +309,11 @@ class Conditioned:
         net = self._double()
         found = draw_particles(net, codes, labels, np.ascontiguousarray(uniforms[..., :2]))
         return found, left_out.sum(1), np.tile(uniforms, (1, net.n_orders, 1, 1))
+
+    def _refuse_gaps_if_released(self) -> None:
+        if self.weights is not None:
+            hint = "Fit one without weights= for incomplete images."
+            raise ParameterError("a sampler that was trained here", "a released network", hint)
 
     def _particle_labels(self, y: Any, uniforms: np.ndarray) -> np.ndarray:
         if y is None:

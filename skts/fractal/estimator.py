@@ -56,7 +56,8 @@ class FractalSampler(FractalQueries, DensityMixin, FractalFitting, BaseEstimator
         that do not depend on each other.
     mask_rate : float in [0, 1), default=0.0
         Part of the numbers that training hides from the network, so that it knows what to do where values are missing.
-        With 0 and no missing value in fit, densities of incomplete rows are estimated by particles instead.
+        With 0 and no missing value in fit, densities of incomplete rows that cannot be summed over what is missing
+        are estimated by particles instead.
     weights : str or path, default=None
         A safetensors file with a network of the paper
         (:func:`~skts.fractal.paper.convert_paper` makes one from a released .pth file). ``fit`` then trains nothing

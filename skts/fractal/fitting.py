@@ -126,16 +126,15 @@ class FractalFitting(TorchEstimatorMixin):
         self._shape, seed, ways = self._shape_of(standard, rows), int(torch.randint(2**31 - 1, ())), {}
         for scaling in self._scalings if standard.real.any() else ["standard"]:
             columns = standard if scaling == "standard" else standard.bent(rows[~self._held_out], layout.repeats)
-            codes, left_out = columns.encode(rows)
-            search = MixtureSearch(codes, label, weight, self._shape, self._held_out, seed)
-            best = search.best(self._n_components_wanted)
-            ways[scaling] = best.score + float(left_out[search.judge].sum(1).mean()), columns, codes, search, best
+            search = MixtureSearch(*columns.encode(rows), label, weight, self._shape, self._held_out, seed)
+            ways[scaling] = columns, search, search.best(self._n_components_wanted)
         least = {"standard": 0.0, "normal": _LEAST_GAIN * standard.real.sum()}
-        self.scaling_ = max(ways, key=lambda scaling: ways[scaling][0] - least[scaling])
-        self.mixture_score_, columns, codes, search, best = ways[self.scaling_]
-        alone = self.generator is None or (self._blended and columns.discrete)
-        self._mixture = best if alone else search.cross_fitted(best)
-        return columns, codes
+        self.scaling_ = max(ways, key=lambda scaling: ways[scaling][2].score - least[scaling])
+        columns, search, best = ways[self.scaling_]
+        self.mixture_score_ = best.score
+        unheard = self.generator is None or (self._blended and columns.discrete)  # by the network in training
+        self._mixture = best if unheard else search.cross_fitted(best)
+        return columns, search.x
 
     @property
     def _scalings(self) -> list[str]:

@@ -84,6 +84,8 @@ class MixtureSearch:
     ----------
     x : numpy.ndarray of shape (n, D)
         Codes and numbers, NaN where missing.
+    left_out : numpy.ndarray of shape (n, D)
+        What they leave out of the log-density, nats.
     label : numpy.ndarray of shape (n,)
         Classes, C for none.
     weight : numpy.ndarray of shape (n,) or None
@@ -99,6 +101,7 @@ class MixtureSearch:
     def __init__(
         self,
         x: np.ndarray,
+        left_out: np.ndarray,
         label: np.ndarray,
         weight: np.ndarray | None,
         shape: Shape,
@@ -116,6 +119,7 @@ class MixtureSearch:
         if not len(judge) and len(fit) >= 2 * _LENT:
             judge = self.lent = np.sort(self.rng.choice(fit, len(fit) // _LENT, replace=False))
         self.judge = judge if len(judge) else fit
+        self.left_out = float(left_out[self.judge].sum(1).mean())
 
     def best(self, n_components: int | str) -> FittedMixture:
         """One choice after another; with "auto" components are added as long as they help."""
@@ -129,7 +133,8 @@ class MixtureSearch:
             found = replace(found, buffers=buffers, responsibilities=R)
         with np.errstate(divide="ignore"):
             log_marginal = np.log(em.marginal)
-        return replace(found, fold=np.zeros(len(self.x), dtype=int), log_marginal=log_marginal)
+        fold = np.zeros(len(self.x), dtype=int)
+        return replace(found, score=found.score + self.left_out, fold=fold, log_marginal=log_marginal)
 
     def _em(self, rows: np.ndarray) -> EM:
         return EM(self.x[rows], self.label[rows], self.weight[rows], self.shape)

@@ -21,7 +21,7 @@ def fitted(x, n_values, K, parents=(), label=None, n_classes=0):
     label = np.zeros(n, dtype=int) if label is None else label
     ordinal = np.zeros(sum(v > 0 for v in n_values), dtype=bool)
     shape = Shape(n_values, n_classes, list(parents), ordinal, full=True)
-    search = MixtureSearch(x, label, None, shape, np.arange(n) % 10 == 0, seed=0)
+    search = MixtureSearch(x, 0 * x, label, None, shape, np.arange(n) % 10 == 0, seed=0)
     return search.cross_fitted(search.best(K))
 
 
@@ -54,15 +54,27 @@ def test_slot_by_slot_is_all_at_once():
     label = torch.zeros(10, dtype=torch.long)
     said, state = module(some, label), module.begin(label, 4)
     for slot in range(4):
-        word = module.predict(state, slot)
-        log_r, i = state["log_r"].log_softmax(-1), module.rank[slot]
+        i = module.rank[slot]
         if module.is_code[slot]:
-            seen = said.logits[:, i]
-            assert torch.allclose((word[0] + log_r[..., None]).logsumexp(1).exp(), seen.exp(), atol=1e-8)
+            assert torch.allclose(module.of_code(state, slot).exp(), said.logits[:, i].exp(), atol=1e-8)
         else:
-            assert torch.allclose(word[0], said.mean[:, i])
-            assert torch.allclose(log_r, said.log_weight[:, i])
-        module.update(state, slot, word, some[:, slot])
+            log_weight, mean, std = module.of_number(state, slot)
+            assert torch.allclose(log_weight, said.log_weight[:, i])
+            assert torch.allclose(mean, said.mean[:, i])
+            assert torch.allclose(std.log()[3:], said.log_std[3:, i])  # rows without gaps
+        module.update(state, slot, some[:, slot])
+
+
+def test_weights_of_components_stay_finite_over_long_rows():
+    D = 300
+    module = Mixture([2] * D, 2, 0, [-1] * D)
+    module.log_table.copy_(torch.tensor([[0.999, 0.001], [0.001, 0.999]]).log())
+    label = torch.zeros(1, dtype=torch.long)
+    state = module.begin(label, D)
+    for slot in range(D):  # the second component falls behind by e^-1000, and catches up
+        module.update(state, slot, torch.tensor([float(slot >= D // 2)]))
+        assert module.of_code(state, slot).exp().sum() == pytest.approx(1, abs=1e-5)
+    assert torch.allclose(state["log_r"].exp(), torch.full((1, 2), 0.5), atol=1e-2)
 
 
 def test_a_tree_finds_the_parent_and_beats_independence():
@@ -130,3 +142,10 @@ def test_conditionals_among_gaps_are_those_of_normal_distributions():
             gain = S[s, o] @ np.linalg.inv(S[np.ix_(o, o)])
             assert float(said.mean[b, s, 0]) == pytest.approx(mu[s] + gain @ (row[o] - mu[o]), abs=1e-6)
             assert float(said.log_std[b, s, 0].exp()) == pytest.approx(np.sqrt(S[s, s] - gain @ S[o, s]), abs=1e-6)
+
+
+def test_without_held_out_rows_a_part_of_them_judges_the_choice():
+    X = RNG.normal(size=(1000, 8))
+    model = FractalSampler(generator=None, validation_fraction=0, random_state=0).fit(X[:80])
+    assert model.score(X[80:]) > FractalSampler(generator=None, random_state=0).fit(X[:80]).score(X[80:]) - 1
+    assert model.n_components_ == 1

@@ -60,7 +60,7 @@ def test_walks_are_fitted_with_a_short_reach_and_not_by_heart():
     walks = (walks - walks.mean(0)) / walks.std(0)
     held = np.arange(300) % 4 == 0
     shape = Shape([0] * 40, 0, [], np.zeros(0, dtype=bool), full=True)
-    found = MixtureSearch(walks, np.zeros(300, dtype=int), None, shape, held, seed=0).best(1)
+    found = MixtureSearch(walks, 0 * walks, np.zeros(300, dtype=int), None, shape, held, seed=0).best(1)
     assert found.restraint.reach == 8
     freely = Numbers(walks[~held], True).maximise(np.ones((sum(~held), 1)), found.restraint.strength, 39)
 

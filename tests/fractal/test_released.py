@@ -45,6 +45,8 @@ def test_what_a_released_network_refuses(path, tmp_path):
         FractalSampler(weights=path).fit(IMAGES[:, :4])
     with pytest.raises(ParameterError, match="trained here"):
         model.sample_conditional(np.where(np.arange(8)[:, None, None] < 4, IMAGES.astype(float), np.nan))
+    with pytest.raises(ParameterError, match="trained here"):
+        model.score_samples(np.where(np.arange(8)[:, None, None] < 4, IMAGES.astype(float), np.nan))
     with pytest.raises(PersistenceError):
         FractalSampler(weights=tmp_path / "nothing.safetensors").fit(IMAGES)
     with pytest.raises(AttributeError, match="predict_proba"):
