@@ -57,8 +57,6 @@ def name_of(estimator):
 def test_contract(estimator, contract, request):
     if name_of(estimator) == "JointEBMClassifier-stack" and contract.__name__ in AT_THE_OPTIMUM:
         request.applymarker(pytest.mark.xfail(reason="fit starts at the optimum of a convex objective"))
-    if name_of(estimator) == "FractalSampler-ar" and contract.__name__ == "check_warm_start":
-        request.applymarker(pytest.mark.xfail(reason="both fits end at the mixture, which is best on held-out rows"))
     if isinstance(estimator, MomentEmbedder) and contract.__name__ in FROZEN:
         request.applymarker(pytest.mark.xfail(reason="nothing is trained"))
     contract(estimator)
