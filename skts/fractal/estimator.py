@@ -39,7 +39,8 @@ class FractalSampler(FractalQueries, DensityMixin, FractalFitting, BaseEstimator
     scaling : {"auto", "standard", "normal"}, default="auto"
         What numbers of "mix" columns go through first. "standard": mean 0, deviation 1. "normal": also a monotone
         curve after which each column looks normal, for skewed columns and for those with bounds; densities take its
-        slope into account. "auto": what makes held-out rows likelier under the mixture.
+        slope into account. "auto": "standard" for series and images, and for a table what makes held-out rows likelier
+        under the mixture.
     ordering : {"auto", "given", "random"} or array-like of shape (d,), default="auto"
         Order of the columns of a table. "auto" puts those that depend on each other close together.
     splits : "auto" or list of int, default="auto"

@@ -140,6 +140,8 @@ class FractalFitting(TorchEstimatorMixin):
     def _scalings(self) -> list[str]:
         if self.scaling != "auto":
             return [self.scaling]
+        if self.layout_ != "table":  # bent, a channel would no longer follow its own past linearly: draws get rough
+            return ["standard"]
         return [self.scaling_] if self.warm_start and hasattr(self, "module_") else ["standard", "normal"]
 
     def _shape_of(self, columns: Columns, rows: np.ndarray) -> Shape:

@@ -74,3 +74,4 @@ def test_channels_of_a_series_share_a_curve():
     model = FractalSampler(generator=None, scaling="normal", random_state=0).fit(X)
     assert len(model.columns_["tables"]) == 2
     assert len(set(model.columns_["table_of"])) == 2
+    assert FractalSampler(generator=None, random_state=0).fit(X).scaling_ == "standard"
