@@ -341,7 +341,9 @@ def all_rows() -> dict[str, dict[str, Callable[[], Row]]]:
         },
         "windows": {
             "FractalSampler": lambda: median_of(partial(on_windows, {})),
+            "FractalSampler, scaling='normal'": lambda: median_of(partial(on_windows, {"scaling": "normal"})),
             "mixture alone": lambda: median_of(partial(on_windows, alone)),
+            "mixture alone, scaling='normal'": lambda: median_of(partial(on_windows, {**alone, "scaling": "normal"})),
             "Gaussian mixture, 10": lambda: median_of(gaussian_windows),
             "real windows": lambda: median_of(lambda s: scores_of(windows(), windows(), s)),
         },
