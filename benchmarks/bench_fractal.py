@@ -69,12 +69,12 @@ TITLES = {
 SEEDS = [3]
 MASKED = {
     "generator": ["ar", "made"],
-    "dims": [96, 64],
-    "depths": [2, 2],
-    "lr": 3e-3,
+    "dims": [96, 48],
+    "depths": [2, 1],
+    "lr": 4e-3,
     "batch_size": 32,
     "max_epochs": 40,
-    "module_kwargs": {"dropout": 0.25, "label_drop": 0.0},
+    "module_kwargs": {"dropout": 0.2, "label_drop": 0.0},
 }
 Row = dict[str, Any]
 
