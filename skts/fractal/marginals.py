@@ -19,7 +19,7 @@ def _inner(codes: np.ndarray, in_order: bool) -> np.ndarray:
 
 
 def n_completions(codes: np.ndarray, n_values: Sequence[int], in_order: bool) -> np.ndarray:
-    """In how many ways each row can be completed (n,): 1 for a complete one, infinite where a number is missing.
+    """In how many ways the gaps of each row can be filled (n,): 0 without one, infinite where a number is missing.
 
     Parameters
     ----------
@@ -31,7 +31,8 @@ def n_completions(codes: np.ndarray, n_values: Sequence[int], in_order: bool) ->
         Whether every slot is foreseen from those before it alone.
     """
     ways = np.array([v or np.inf for v in n_values])
-    return np.where(_inner(codes, in_order), ways, 1.0).prod(1)
+    inner = _inner(codes, in_order)
+    return np.where(inner.any(1), np.where(inner, ways, 1.0).prod(1), 0.0)
 
 
 def log_marginal(
@@ -48,12 +49,12 @@ def log_marginal(
     log_prob : callable
         Of complete rows and their classes.
     codes, n_values, in_order
-        See :func:`n_completions`, which has to be finite.
+        See :func:`n_completions`, which has to be finite and not 0.
     label : numpy.ndarray of shape (n,)
         Classes.
     """
     counts = n_completions(codes, n_values, in_order).astype(int)
-    parts = np.array_split(np.arange(len(codes)), np.ceil(counts.sum() / _MOST_AT_ONCE))
+    parts = np.array_split(np.arange(len(codes)), -(-counts.sum() // _MOST_AT_ONCE))
     return np.concatenate([_summed(log_prob, codes[p], label[p], counts[p], n_values, in_order) for p in parts])
 
 

@@ -150,13 +150,14 @@ class FractalQueries(Conditioned):
         has learned, else an estimate by particles. Values that were missing in fit itself are not summed over: there,
         that a value is missing may tell something.
         """
-        if np.isnan(codes).any():
-            self._refuse_gaps_if_released()
+        if not np.isnan(codes).any():
+            return self._pass(codes, label)
+        self._refuse_gaps_if_released()
         n_values, in_order = self._columns.n_values, self.module_.n_orders == 1
         completions = n_completions(codes, n_values, in_order)
-        few = completions <= (_FEW_COMPLETIONS if self.mask_rate or not self.knows_missing_ else 1)
-        summed = few & (completions > 1)
-        estimated = (completions > 1) & ~few & (not self.knows_missing_) & (not self.module_.sees_through_gaps)
+        most = _FEW_COMPLETIONS if self.mask_rate or not self.knows_missing_ else 0
+        summed = (completions > 0) & (completions <= most)
+        estimated = (completions > most) & (not self.knows_missing_) & (not self.module_.sees_through_gaps)
         found = np.empty(len(codes))
         if summed.any():
             found[summed] = log_marginal(self._pass, codes[summed], label[summed], n_values, in_order)

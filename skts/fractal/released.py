@@ -22,7 +22,7 @@ class ReleasedNet(nn.Module):
         Slots of an image (S, S, 3) as the layout visits them.
     """
 
-    n_orders, sees_through_gaps = 1, False
+    n_orders = 1
 
     def __init__(self, released: str, order: Sequence[int]) -> None:
         super().__init__()

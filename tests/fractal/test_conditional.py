@@ -85,6 +85,14 @@ def test_density_of_an_incomplete_row_is_the_sum_over_its_completions(params):
     np.testing.assert_allclose(model.score_samples(rows), np.log(fits @ p), atol=1e-5)
 
 
+def test_a_gap_that_can_be_filled_in_one_way_is_filled():
+    X = np.column_stack([np.full(200, 7), dependent(200)])
+    model = FractalSampler(**SMALL | {"ordering": "given"}).fit(X)
+    gap = X[:5].astype(float)
+    gap[:, 0] = np.nan
+    np.testing.assert_allclose(model.score_samples(gap), model.score_samples(X[:5]), atol=1e-5)
+
+
 def test_gaps_of_a_mixture_of_numbers_are_integrated_out():
     rng = np.random.default_rng(0)
     X = rng.multivariate_normal([0, 0, 0], np.eye(3) + 0.8, 500)
