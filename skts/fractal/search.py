@@ -118,7 +118,7 @@ class MixtureSearch:
         self.fit, self.lent = fit, np.empty(0, dtype=int)
         if not len(judge) and len(fit) >= 2 * _LENT:
             judge = self.lent = np.sort(self.rng.choice(fit, len(fit) // _LENT, replace=False))
-        self.judge = judge if len(judge) else fit
+        self.judge, self.honest = (judge, True) if len(judge) else (fit, False)
         self.left_out = float(left_out[self.judge].sum(1).mean())
 
     def best(self, n_components: int | str) -> FittedMixture:
@@ -148,7 +148,7 @@ class MixtureSearch:
         return tuple(k for k in _COMPONENTS if k <= max(1, most))
 
     def _climb(self, em: EM, ladder: tuple[int, ...], judged: Any) -> FittedMixture:
-        """Fits of as many components start alike."""
+        """Components, then reach, then strength, each by the judged rows; fits of as many components start alike."""
         free = len(em.numbers) if em.full else 0
         best, tried = None, Restraint(_STRENGTH, free)
         for k in ladder:
@@ -159,7 +159,7 @@ class MixtureSearch:
             best, start = found, first
         nearer = [_fitted(em, start, replace(tried, reach=r), judged) for r in _REACHES if r < free - 1]
         best = max([best, *nearer], key=lambda found: found.score)
-        for way in (_WEAKER, _STRONGER):
+        for way in (_WEAKER, _STRONGER) if self.honest else (_STRONGER,):  # rows like no restraint on themselves
             for strength in way:
                 found = _fitted(em, start, replace(best.restraint, strength=strength), judged)
                 if found.score <= best.score:
