@@ -41,10 +41,12 @@ class IncompleteNumbers(Numbers):
 
     def __init__(self, X: np.ndarray, full: bool) -> None:
         super().__init__(np.nan_to_num(X), full)
-        self.moments = None
         self.seen = np.isfinite(X)
         self.patterns, pattern_of = np.unique(self.seen, axis=0, return_inverse=True)
         self.pattern_of = pattern_of.ravel()
+
+    def _moments(self) -> None:
+        """Those of incomplete rows change from step to step."""
 
     def _spread(self, R: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         n = np.maximum(R.T @ self.seen, 1e-9)

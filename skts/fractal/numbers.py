@@ -32,11 +32,14 @@ class Numbers:
 
     def __init__(self, X: np.ndarray, full: bool) -> None:
         self.X, self.full = X, full
-        d = X.shape[1]
-        self.upper = np.triu_indices(d)
-        self.moments = None
-        if full and d > 0 and 1 + d + len(self.upper[0]) <= _MOST_MOMENTS:
-            self.moments = np.hstack([np.ones((len(X), 1)), X, X[:, self.upper[0]] * X[:, self.upper[1]]])
+        self.upper = np.triu_indices(X.shape[1])
+        self.moments = self._moments()
+
+    def _moments(self) -> np.ndarray | None:
+        """Moments (n, 1 + d + d (d + 1) / 2) of the rows, where they are few."""
+        X, (i, j) = self.X, self.upper
+        few = self.full and X.shape[1] > 0 and 1 + X.shape[1] + len(i) <= _MOST_MOMENTS
+        return np.hstack([np.ones((len(X), 1)), X, X[:, i] * X[:, j]]) if few else None
 
     # ---- maximisation -------------------------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """Which mixture: how many components, and how much restraint, by the likelihood of held-out rows."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -123,11 +124,11 @@ class MixtureSearch:
 
     def best(self, n_components: int | str) -> FittedMixture:
         """One choice after another; with "auto" components are added as long as they help."""
-        em = self._em(np.setdiff1d(self.fit, self.lent))
+        em = self._em(np.setdiff1d(self.fit, self.lent)) if len(self.lent) else self._all
         judged = em.rows(self.x[self.judge]), self.label[self.judge]
         found = self._climb(em, self._ladder(em, n_components), judged)
         if len(self.lent):
-            em = self._em(self.fit)
+            em = self._all
             first = em.first(found.n_components, self.rng)
             buffers, R = em.alternate(first, found.restraint, _LAST_ITERATIONS)
             found = replace(found, buffers=buffers, responsibilities=R)
@@ -135,6 +136,10 @@ class MixtureSearch:
             log_marginal = np.log(em.marginal)
         fold = np.zeros(len(self.x), dtype=int)
         return replace(found, score=found.score + self.left_out, fold=fold, log_marginal=log_marginal)
+
+    @cached_property
+    def _all(self) -> EM:
+        return self._em(self.fit)
 
     def _em(self, rows: np.ndarray) -> EM:
         return EM(self.x[rows], self.label[rows], self.weight[rows], self.shape)
@@ -172,7 +177,7 @@ class MixtureSearch:
 
     def cross_fitted(self, best: FittedMixture) -> FittedMixture:
         """The mixture once more without a part of the rows, for each part."""
-        em, n = self._em(self.fit), len(self.fit)
+        em, n = self._all, len(self.fit)
         folds = _FOLDS if n >= 2 * _FOLDS else 0
         of_row = self.rng.permutation(np.arange(n) % max(1, folds))
         held_out = tuple(self._without(em, of_row == f, best) for f in range(folds))
