@@ -140,7 +140,7 @@ class FractalFitting(TorchEstimatorMixin):
     def _scalings(self) -> list[str]:
         if self.scaling != "auto":
             return [self.scaling]
-        if self.layout_ != "table":  # bent, a channel would no longer follow its own past linearly: draws get rough
+        if self.layout_ != "table":  # bent windows of prices were easier to tell from real ones when drawn
             return ["standard"]
         return [self.scaling_] if self.warm_start and hasattr(self, "module_") else ["standard", "normal"]
 

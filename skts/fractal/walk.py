@@ -1,8 +1,8 @@
 """Sampling: a walk through the tree, depth first, each generator one child at a time.
 
 A row must not depend on how many are drawn together, so it is the draws of a float64 network that count. Of codes most
-can be had from float32, at half the time: a code is the interval between two edges that a uniform number falls into,
-and float32 errs about an edge by less than 2e-6. Rows of which a number fell close to an edge are walked once more.
+can be had from float32, which is faster: a code is the interval between two edges that a uniform number falls into, and
+float32 errs about an edge by far less than the margin. Rows of which a number fell closer to one are walked once more.
 """
 
 import copy
